@@ -1,0 +1,9 @@
+//! The pure half: what is true of trips, seats, fares, money, leases, tickets and ingest.
+//!
+//! No IO, no clock, no randomness: time and entropy come in as arguments. Hub, edge nodes and
+//! the simulated world all run this code to grant a lease, judge an event and decide a scan.
+
+pub mod codec;
+pub mod ids;
+pub mod money;
+pub mod time;
