@@ -6,4 +6,7 @@
 pub mod codec;
 pub mod ids;
 pub mod money;
+pub mod passenger;
+pub mod ticket;
 pub mod time;
+pub mod typ;
