@@ -173,7 +173,7 @@ fn the_largest_ticket_fits_a_version_8_code() {
         let code = qrcode::QrCode::with_error_correction_level(&text, qrcode::EcLevel::M).unwrap();
         assert_eq!(code.version(), qrcode::Version::Normal(8), "{}", text.len());
     }
-    let full = format!("{QR_PREFIX}{}", "0".repeat(QR_LEN_MAX - QR_PREFIX.len()));
+    let full = format!("{QR_PREFIX}{}", "A".repeat(QR_LEN_MAX - QR_PREFIX.len()));
     let code = qrcode::QrCode::with_error_correction_level(&full, qrcode::EcLevel::M).unwrap();
     assert_eq!(code.version(), qrcode::Version::Normal(8));
 }
