@@ -1,0 +1,123 @@
+//! How many tests passed and failed, read from the last lines of the test runners.
+
+/// Passed and failed, summed over runners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Tests or steps that passed.
+    pub passed: u64,
+    /// Tests or steps that failed, timed out or could not be started.
+    pub failed: u64,
+}
+
+impl Counts {
+    /// One step, passed or failed.
+    pub fn of_step(passed: bool) -> Self {
+        Self {
+            passed: u64::from(passed),
+            failed: u64::from(!passed),
+        }
+    }
+
+    /// Adds another runner's numbers.
+    pub fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+/// Reads nextest's `Summary [...]` line or cargo test's `test result:` line; other lines say
+/// nothing.
+pub fn parse(line: &str) -> Option<Counts> {
+    let line = line.trim_start();
+    if let Some(rest) = line.strip_prefix("test result:") {
+        return Some(sum(rest.split([';', '.'])));
+    }
+    let (_, rest) = line.strip_prefix("Summary [")?.split_once(" run: ")?;
+    Some(sum(without_parentheses(rest).split(',')))
+}
+
+/// nextest says `44 passed (1 slow, 2 leaky)`: the part in parentheses is counted already.
+fn without_parentheses(text: &str) -> String {
+    let mut depth = 0_u32;
+    text.chars()
+        .filter(|c| match c {
+            '(' => {
+                depth += 1;
+                false
+            }
+            ')' => {
+                depth = depth.saturating_sub(1);
+                false
+            }
+            _ => depth == 0,
+        })
+        .collect()
+}
+
+fn sum<'a>(parts: impl Iterator<Item = &'a str>) -> Counts {
+    let mut counts = Counts::default();
+    for part in parts {
+        let Some((number, what)) = part.trim().split_once(' ') else {
+            continue;
+        };
+        let Ok(number) = number.parse::<u64>() else {
+            continue;
+        };
+        match what.trim() {
+            "passed" => counts.passed += number,
+            "failed" | "timed out" | "exec failed" => counts.failed += number,
+            // Skipped, ignored, filtered out: neither passed nor failed.
+            _ => {}
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, passed: u64, failed: u64) {
+        assert_eq!(parse(line), Some(Counts { passed, failed }), "{line}");
+    }
+
+    #[test]
+    fn nextest_summaries_are_counted() {
+        check(
+            "     Summary [   0.123s] 45 tests run: 44 passed (1 slow), 1 failed, 2 skipped",
+            44,
+            1,
+        );
+        check("Summary [0.01s] 1 test run: 1 passed, 0 skipped", 1, 0);
+        check(
+            "Summary [ 9.1s] 12/45 tests run: 9 passed (2 slow, 1 leaky), 1 failed, 1 timed out, 1 exec failed, 0 skipped",
+            9,
+            3,
+        );
+        check("Summary [0.0s] 0 tests run: 0 passed, 0 skipped", 0, 0);
+    }
+
+    #[test]
+    fn cargo_test_results_are_counted() {
+        check(
+            "test result: FAILED. 5 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.04s",
+            5,
+            2,
+        );
+        check(
+            "test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.20s",
+            7,
+            0,
+        );
+    }
+
+    #[test]
+    fn other_lines_say_nothing() {
+        assert_eq!(
+            parse("        PASS [   0.004s] domain money::tests::adds"),
+            None
+        );
+        assert_eq!(parse("3 passed, 1 failed"), None);
+    }
+}

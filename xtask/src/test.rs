@@ -1,0 +1,315 @@
+//! `test`: everything that must hold before a change is kept. All steps run, whatever fails.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::counts::{self, Counts};
+use crate::process::{self, Interrupted};
+use crate::workspace::Workspace;
+use crate::{codegen, packages, tidy};
+
+/// Seeds of the deterministic world in the short form; `cargo xtask sim` runs many more.
+const SIM_SEEDS_FAST: &str = "5";
+const SIM_SEEDS_FULL: &str = "50";
+const WASM: &str = "wasm32-unknown-unknown";
+
+type Action = Box<dyn FnOnce(&Workspace) -> Result<Counts>>;
+
+struct Step {
+    name: &'static str,
+    action: Action,
+}
+
+struct Finished {
+    name: &'static str,
+    counts: Counts,
+    took: Duration,
+    complaint: Option<String>,
+}
+
+/// Runs all steps; true when nothing failed. The last line printed is `N passed, M failed`.
+pub fn run(workspace: &Workspace, fast: bool) -> Result<bool> {
+    packages::ensure()?;
+    let steps = steps(workspace, fast);
+    let total = steps.len();
+    let mut finished = Vec::new();
+    for (index, step) in steps.into_iter().enumerate() {
+        println!("\n== {}/{total} {}", index + 1, step.name);
+        finished.push(run_step(step, workspace)?);
+    }
+    let mut sum = Counts::default();
+    println!();
+    for step in &finished {
+        sum.add(step.counts);
+        let verdict = if step.counts.failed == 0 {
+            "ok    "
+        } else {
+            "FAILED"
+        };
+        println!(
+            "{verdict} {:<22} {:>7.1} s   {} passed, {} failed",
+            step.name,
+            step.took.as_secs_f64(),
+            step.counts.passed,
+            step.counts.failed
+        );
+    }
+    for step in &finished {
+        if let Some(complaint) = &step.complaint {
+            println!("\n{}: {complaint}", step.name);
+        }
+    }
+    println!("\n{} passed, {} failed", sum.passed, sum.failed);
+    Ok(sum.failed == 0)
+}
+
+fn run_step(step: Step, workspace: &Workspace) -> Result<Finished> {
+    let started = Instant::now();
+    let (counts, complaint) = match (step.action)(workspace) {
+        Ok(counts) => (counts, None),
+        Err(error) if error.is::<Interrupted>() => return Err(error),
+        Err(error) => {
+            println!("{error:#}");
+            (Counts::of_step(false), Some(format!("{error:#}")))
+        }
+    };
+    Ok(Finished {
+        name: step.name,
+        counts,
+        took: started.elapsed(),
+        complaint,
+    })
+}
+
+fn steps(workspace: &Workspace, fast: bool) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut add = |name: &'static str, action: Action| steps.push(Step { name, action });
+    add("tidy", Box::new(check_tidy));
+    add("format", cargo(&["fmt", "--all", "--check"]));
+    add(
+        "clippy",
+        cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ]),
+    );
+    if !fast && has_feature(workspace, "sim", "weaken") {
+        add(
+            "clippy, weakened",
+            cargo(&[
+                "clippy",
+                "-p",
+                "sim",
+                "--all-targets",
+                "--quiet",
+                "--features",
+                "weaken",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+        );
+    }
+    for generated in GENERATED.iter().filter(|_| !fast) {
+        add(
+            generated.name,
+            Box::new(|workspace| (generated.check)(workspace).map(|()| Counts::of_step(true))),
+        );
+    }
+    add("programs", cargo(&["build", "--workspace", "--bins"]));
+    add(
+        "tests",
+        Box::new(move |workspace| run_tests(workspace, fast)),
+    );
+    if has_doc_tests(&workspace.root.join("domain/src")) {
+        add("doc tests", Box::new(run_doc_tests));
+    }
+    if !fast {
+        if wasm_is_installed() {
+            add(
+                "domain for wasm",
+                cargo(&["build", "--quiet", "-p", "domain", "--target", WASM]),
+            );
+        } else {
+            println!("left out: domain for wasm (to have it: rustup target add {WASM})");
+        }
+    }
+    add(
+        "deterministic world",
+        Box::new(move |workspace| run_sim(workspace, fast)),
+    );
+    steps
+}
+
+/// Files made by a program and committed: each must be what the program would make now.
+struct Generated {
+    name: &'static str,
+    check: fn(&Workspace) -> Result<()>,
+}
+
+const GENERATED: &[Generated] = &[Generated {
+    name: "query data in step",
+    check: |workspace| codegen::run(workspace, true),
+}];
+
+fn cargo(args: &'static [&'static str]) -> Action {
+    Box::new(move |workspace| {
+        process::run_ok(workspace.cargo().args(args))?;
+        Ok(Counts::of_step(true))
+    })
+}
+
+fn check_tidy(workspace: &Workspace) -> Result<Counts> {
+    let findings = tidy::check(workspace)?;
+    if !findings.is_empty() {
+        bail!("{} broken rules\n{}", findings.len(), findings.join("\n"));
+    }
+    Ok(Counts::of_step(true))
+}
+
+fn run_tests(workspace: &Workspace, fast: bool) -> Result<Counts> {
+    let mut command = workspace.cargo();
+    if packages::find("cargo-nextest").is_some() {
+        command.args([
+            "nextest",
+            "run",
+            "--workspace",
+            "--no-fail-fast",
+            "--no-tests=pass",
+        ]);
+    } else {
+        command.args([
+            "test",
+            "--workspace",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--no-fail-fast",
+        ]);
+    }
+    command.env("MWIMULE_BIN_DIR", workspace.target.join("debug"));
+    if fast {
+        command.env("MWIMULE_FAST", "1");
+    }
+    run_counted(&mut command)
+}
+
+fn run_doc_tests(workspace: &Workspace) -> Result<Counts> {
+    run_counted(workspace.cargo().args(["test", "--doc", "-p", "domain"]))
+}
+
+fn run_counted(command: &mut Command) -> Result<Counts> {
+    let counts = Arc::new(Mutex::new(Counts::default()));
+    let sink = Arc::clone(&counts);
+    let status = process::run_tee(command, move |line| {
+        if let Some(more) = counts::parse(line) {
+            sink.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .add(more);
+        }
+    })?;
+    let mut counts = *counts.lock().unwrap_or_else(PoisonError::into_inner);
+    if !status.success() && counts.failed == 0 {
+        // It did not come as far as a test: that is a failure too.
+        counts.failed = 1;
+    }
+    Ok(counts)
+}
+
+fn run_sim(workspace: &Workspace, fast: bool) -> Result<Counts> {
+    process::run_ok(workspace.cargo().args(["build", "-p", "sim"]))?;
+    let seeds = if fast { SIM_SEEDS_FAST } else { SIM_SEEDS_FULL };
+    process::run_ok(
+        Command::new(workspace.program("debug", "mwimule-sim"))
+            .current_dir(&workspace.root)
+            .args(["--seeds", seeds]),
+    )?;
+    Ok(Counts::of_step(true))
+}
+
+fn has_feature(workspace: &Workspace, package: &str, feature: &str) -> bool {
+    workspace.metadata["packages"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|p| p["name"] == package && p["features"].get(feature).is_some())
+}
+
+fn has_doc_tests(folder: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return false;
+    };
+    entries.flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return has_doc_tests(&path);
+        }
+        std::fs::read_to_string(&path).is_ok_and(|text| {
+            text.lines().map(str::trim_start).any(|line| {
+                ["/// ```", "//! ```"].iter().any(|fence| {
+                    line.strip_prefix(fence)
+                        .is_some_and(|language| matches!(language, "" | "rust" | "should_panic"))
+                })
+            })
+        })
+    })
+}
+
+fn wasm_is_installed() -> bool {
+    process::output(Command::new("rustc").args(["--print", "sysroot"])).is_ok_and(|root| {
+        Path::new(root.trim())
+            .join("lib/rustlib")
+            .join(WASM)
+            .is_dir()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runner_that_dies_before_its_summary_counts_as_one_failure() {
+        let counts = run_counted(Command::new("sh").args(["-c", "echo error: broken; exit 101"]));
+        assert_eq!(
+            counts.unwrap(),
+            Counts {
+                passed: 0,
+                failed: 1
+            }
+        );
+    }
+
+    #[test]
+    fn the_results_of_several_test_programs_are_summed() {
+        let script = "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; \
+                      echo 'test result: FAILED. 3 passed; 1 failed; 0 ignored'; exit 101";
+        let counts = run_counted(Command::new("sh").args(["-c", script])).unwrap();
+        assert_eq!(
+            counts,
+            Counts {
+                passed: 5,
+                failed: 1
+            }
+        );
+    }
+
+    #[test]
+    fn doc_tests_are_noticed_and_other_blocks_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.rs");
+        std::fs::write(&file, "/// ```text\n/// ```text\n").unwrap();
+        assert!(!has_doc_tests(folder.path()));
+        std::fs::write(&file, "//! ```\n//! assert!(true);\n//! ```\n").unwrap();
+        assert!(has_doc_tests(folder.path()));
+    }
+}
