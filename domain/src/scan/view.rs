@@ -1,0 +1,124 @@
+//! What a validator knows of one trip.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{Issuer, Kid, LeaseNo, NodeId, SaleOrdinal, SeatNo, TicketId, TripId};
+use crate::lease::Grant;
+use crate::ticket::KeyRecord;
+use crate::time::Instant;
+use crate::trip::Legs;
+
+/// A validator's knowledge of one trip; as old as its last contact.
+#[derive(Debug, Clone)]
+pub struct TripView {
+    /// The trip.
+    pub trip: TripId,
+    /// The keys it trusts. Four-byte names may collide, so each has a list.
+    pub keys: BTreeMap<Kid, Vec<KeyRecord>>,
+    /// The grants it has seen, by holder and number; their signatures are already checked.
+    pub grants: BTreeMap<(NodeId, LeaseNo), Grant>,
+    /// The manifest: tickets that the hub calls live, with their seats of today.
+    pub listed: BTreeMap<TicketId, SeatHold>,
+    /// Tickets that were taken back.
+    pub revoked: BTreeSet<TicketId>,
+    /// Genuine tickets of this trip that some validator has seen.
+    pub seen: BTreeMap<TicketId, SeenTicket>,
+    /// When its key bundle was made; `None` if it never got one.
+    pub bundle_at: Option<Instant>,
+}
+
+/// A claim on some legs of a seat, and which sale of which right made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[cbor(array)]
+pub struct SeatHold {
+    /// The seat, as numbered today.
+    #[n(0)]
+    pub seat: SeatNo,
+    /// The legs.
+    #[n(1)]
+    pub legs: Legs,
+    /// Who signed the ticket.
+    #[n(2)]
+    pub issuer: Issuer,
+    /// The grant it was sold under; the hub needs none.
+    #[n(3)]
+    pub lease_no: Option<LeaseNo>,
+    /// Which sale of this seat under this grant it was.
+    #[n(4)]
+    pub ordinal: SaleOrdinal,
+}
+
+/// A genuine ticket that was shown to a validator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenTicket {
+    /// What it claims.
+    pub hold: SeatHold,
+    /// When its passenger was let on; `None` if never.
+    pub used: Option<TicketUse>,
+}
+
+/// A passenger was let on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TicketUse {
+    /// When, by the validator's clock.
+    pub at: Instant,
+    /// By which validator.
+    pub by: NodeId,
+}
+
+impl SeatHold {
+    /// Whether both need the same seat on some leg.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.seat == other.seat && self.legs.overlaps(other.legs)
+    }
+
+    /// Whether this is a later sale of the same seat-legs out of the same right, which its
+    /// issuer makes only after taking the earlier ticket back.
+    pub fn supersedes(&self, other: &Self) -> bool {
+        self.overlaps(other)
+            && self.issuer == other.issuer
+            && self.lease_no == other.lease_no
+            && self.ordinal > other.ordinal
+    }
+}
+
+impl TripView {
+    /// A validator that knows nothing of the trip yet.
+    pub const fn new(trip: TripId) -> Self {
+        Self {
+            trip,
+            keys: BTreeMap::new(),
+            grants: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            revoked: BTreeSet::new(),
+            seen: BTreeMap::new(),
+            bundle_at: None,
+        }
+    }
+
+    /// Trusts a key; the same record twice is once.
+    pub fn add_key(&mut self, record: KeyRecord) {
+        let records = self.keys.entry(record.kid).or_default();
+        if !records.contains(&record) {
+            records.push(record);
+        }
+    }
+
+    /// Learns of a grant whose signature was checked.
+    pub fn add_grant(&mut self, grant: Grant) {
+        self.grants.insert((grant.holder, grant.lease_no), grant);
+    }
+
+    /// Learns that a genuine ticket was shown somewhere and, if its passenger was let on, when
+    /// and by whom. The earliest use stands, in whatever order they are heard of.
+    pub fn note_seen(&mut self, id: TicketId, hold: SeatHold, used: Option<TicketUse>) {
+        let seen = self
+            .seen
+            .entry(id)
+            .or_insert(SeenTicket { hold, used: None });
+        seen.used = match (seen.used, used) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+}
