@@ -25,15 +25,30 @@ impl Counts {
     }
 }
 
+/// A program that runs tests and sums them up in its own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runner {
+    /// cargo-nextest: one summary line at the end.
+    Nextest,
+    /// cargo test: one result line per test program.
+    CargoTest,
+}
+
 /// Reads nextest's `Summary [...]` line or cargo test's `test result:` line; other lines say
-/// nothing.
-pub fn parse(line: &str) -> Option<Counts> {
+/// nothing. Each runner is read by its own line only, since nextest repeats the other one when it
+/// shows what a failed test printed.
+pub fn parse(runner: Runner, line: &str) -> Option<Counts> {
     let line = line.trim_start();
-    if let Some(rest) = line.strip_prefix("test result:") {
-        return Some(sum(rest.split([';', '.'])));
+    match runner {
+        Runner::CargoTest => {
+            let rest = line.strip_prefix("test result:")?;
+            Some(sum(rest.split([';', '.'])))
+        }
+        Runner::Nextest => {
+            let (_, rest) = line.strip_prefix("Summary [")?.split_once(" run: ")?;
+            Some(sum(without_parentheses(rest).split(',')))
+        }
     }
-    let (_, rest) = line.strip_prefix("Summary [")?.split_once(" run: ")?;
-    Some(sum(without_parentheses(rest).split(',')))
 }
 
 /// nextest says `44 passed (1 slow, 2 leaky)`: the part in parentheses is counted already.
@@ -78,34 +93,52 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(line: &str, passed: u64, failed: u64) {
-        assert_eq!(parse(line), Some(Counts { passed, failed }), "{line}");
+    fn check(runner: Runner, line: &str, passed: u64, failed: u64) {
+        assert_eq!(
+            parse(runner, line),
+            Some(Counts { passed, failed }),
+            "{line}"
+        );
     }
 
     #[test]
     fn nextest_summaries_are_counted() {
         check(
+            Runner::Nextest,
             "     Summary [   0.123s] 45 tests run: 44 passed (1 slow), 1 failed, 2 skipped",
             44,
             1,
         );
-        check("Summary [0.01s] 1 test run: 1 passed, 0 skipped", 1, 0);
         check(
+            Runner::Nextest,
+            "Summary [0.01s] 1 test run: 1 passed, 0 skipped",
+            1,
+            0,
+        );
+        check(
+            Runner::Nextest,
             "Summary [ 9.1s] 12/45 tests run: 9 passed (2 slow, 1 leaky), 1 failed, 1 timed out, 1 exec failed, 0 skipped",
             9,
             3,
         );
-        check("Summary [0.0s] 0 tests run: 0 passed, 0 skipped", 0, 0);
+        check(
+            Runner::Nextest,
+            "Summary [0.0s] 0 tests run: 0 passed, 0 skipped",
+            0,
+            0,
+        );
     }
 
     #[test]
     fn cargo_test_results_are_counted() {
         check(
+            Runner::CargoTest,
             "test result: FAILED. 5 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.04s",
             5,
             2,
         );
         check(
+            Runner::CargoTest,
             "test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.20s",
             7,
             0,
@@ -114,10 +147,11 @@ mod tests {
 
     #[test]
     fn other_lines_say_nothing() {
-        assert_eq!(
-            parse("        PASS [   0.004s] domain money::tests::adds"),
-            None
-        );
-        assert_eq!(parse("3 passed, 1 failed"), None);
+        let pass = "        PASS [   0.004s] domain money::tests::adds";
+        assert_eq!(parse(Runner::Nextest, pass), None);
+        assert_eq!(parse(Runner::CargoTest, "3 passed, 1 failed"), None);
+        // nextest shows what a failed test printed.
+        let repeated = "    test result: FAILED. 0 passed; 1 failed; 0 ignored";
+        assert_eq!(parse(Runner::Nextest, repeated), None);
     }
 }

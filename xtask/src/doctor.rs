@@ -25,7 +25,7 @@ enum Finding {
 
 /// Prints one line per thing looked at; true when nothing needed is missing.
 pub fn run(workspace: &Workspace) -> bool {
-    let checks: [(&str, Finding); 8] = [
+    let checks: [(&str, Finding); 9] = [
         ("rust", rust(workspace)),
         ("nextest", nextest()),
         (
@@ -34,6 +34,14 @@ pub fn run(workspace: &Workspace) -> bool {
         ),
         ("postgres", postgres_version()),
         ("postgres user", postgres_user()),
+        (
+            "python3",
+            optional(
+                "python3",
+                "python3",
+                "checks tickets with another language's COSE library",
+            ),
+        ),
         (
             "zbarimg",
             optional("zbarimg", "zbar-tools", "reads printed QR codes back"),

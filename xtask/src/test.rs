@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::counts::{self, Counts};
+use crate::counts::{self, Counts, Runner};
 use crate::process::{self, Interrupted};
 use crate::workspace::Workspace;
 use crate::{codegen, packages, tidy};
@@ -107,12 +107,11 @@ fn steps(workspace: &Workspace, fast: bool) -> Vec<Step> {
             "clippy, weakened",
             cargo(&[
                 "clippy",
-                "-p",
-                "sim",
+                "--workspace",
                 "--all-targets",
                 "--quiet",
                 "--features",
-                "weaken",
+                "sim/weaken",
                 "--",
                 "-D",
                 "warnings",
@@ -178,7 +177,9 @@ fn check_tidy(workspace: &Workspace) -> Result<Counts> {
 
 fn run_tests(workspace: &Workspace, fast: bool) -> Result<Counts> {
     let mut command = workspace.cargo();
+    let mut runner = Runner::CargoTest;
     if packages::find("cargo-nextest").is_some() {
+        runner = Runner::Nextest;
         command.args([
             "nextest",
             "run",
@@ -200,18 +201,21 @@ fn run_tests(workspace: &Workspace, fast: bool) -> Result<Counts> {
     if fast {
         command.env("MWIMULE_FAST", "1");
     }
-    run_counted(&mut command)
+    run_counted(runner, &mut command)
 }
 
 fn run_doc_tests(workspace: &Workspace) -> Result<Counts> {
-    run_counted(workspace.cargo().args(["test", "--doc", "-p", "domain"]))
+    run_counted(
+        Runner::CargoTest,
+        workspace.cargo().args(["test", "--doc", "-p", "domain"]),
+    )
 }
 
-fn run_counted(command: &mut Command) -> Result<Counts> {
+fn run_counted(runner: Runner, command: &mut Command) -> Result<Counts> {
     let counts = Arc::new(Mutex::new(Counts::default()));
     let sink = Arc::clone(&counts);
     let status = process::run_tee(command, move |line| {
-        if let Some(more) = counts::parse(line) {
+        if let Some(more) = counts::parse(runner, line) {
             sink.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .add(more);
@@ -226,7 +230,6 @@ fn run_counted(command: &mut Command) -> Result<Counts> {
 }
 
 fn run_sim(workspace: &Workspace, fast: bool) -> Result<Counts> {
-    process::run_ok(workspace.cargo().args(["build", "-p", "sim"]))?;
     let seeds = if fast { SIM_SEEDS_FAST } else { SIM_SEEDS_FULL };
     process::run_ok(
         Command::new(workspace.program("debug", "mwimule-sim"))
@@ -279,28 +282,19 @@ mod tests {
 
     #[test]
     fn a_runner_that_dies_before_its_summary_counts_as_one_failure() {
-        let counts = run_counted(Command::new("sh").args(["-c", "echo error: broken; exit 101"]));
-        assert_eq!(
-            counts.unwrap(),
-            Counts {
-                passed: 0,
-                failed: 1
-            }
-        );
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo error: broken; exit 101"]);
+        let counts = run_counted(Runner::Nextest, &mut command).unwrap();
+        assert_eq!((counts.passed, counts.failed), (0, 1));
     }
 
     #[test]
-    fn the_results_of_several_test_programs_are_summed() {
-        let script = "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; \
-                      echo 'test result: FAILED. 3 passed; 1 failed; 0 ignored'; exit 101";
-        let counts = run_counted(Command::new("sh").args(["-c", script])).unwrap();
-        assert_eq!(
-            counts,
-            Counts {
-                passed: 5,
-                failed: 1
-            }
-        );
+    fn the_summary_is_found_in_what_the_runner_prints() {
+        let mut command = Command::new("sh");
+        let script = "echo 'Summary [1s] 6 tests run: 5 passed, 1 failed, 0 skipped' >&2; exit 100";
+        command.args(["-c", script]);
+        let counts = run_counted(Runner::Nextest, &mut command).unwrap();
+        assert_eq!((counts.passed, counts.failed), (5, 1));
     }
 
     #[test]
