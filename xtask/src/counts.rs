@@ -51,6 +51,32 @@ pub fn parse(runner: Runner, line: &str) -> Option<Counts> {
     }
 }
 
+/// The name of a test that this line says has failed.
+pub fn failed_test(runner: Runner, line: &str) -> Option<String> {
+    let line = line.trim_start();
+    match runner {
+        Runner::CargoTest => {
+            let name = line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?;
+            Some(name.to_owned())
+        }
+        Runner::Nextest => {
+            let (verdict, rest) = line.split_once(" [")?;
+            if !matches!(verdict, "FAIL" | "TIMEOUT" | "XFAIL") && !verdict.starts_with("SIG") {
+                return None;
+            }
+            let (_, name) = rest.split_once("] ")?;
+            // `(26/63) udp-relay tests::claim`: the position differs between the two mentions.
+            let name = name.trim_start();
+            Some(
+                match name.strip_prefix('(').and_then(|n| n.split_once(") ")) {
+                    Some((_, name)) => name.to_owned(),
+                    None => name.to_owned(),
+                },
+            )
+        }
+    }
+}
+
 /// nextest says `44 passed (1 slow, 2 leaky)`: the part in parentheses is counted already.
 fn without_parentheses(text: &str) -> String {
     let mut depth = 0_u32;
@@ -153,5 +179,35 @@ mod tests {
         // nextest shows what a failed test printed.
         let repeated = "    test result: FAILED. 0 passed; 1 failed; 0 ignored";
         assert_eq!(parse(Runner::Nextest, repeated), None);
+    }
+
+    #[test]
+    fn failed_tests_are_named_once_however_often_they_are_mentioned() {
+        let named = |line| failed_test(Runner::Nextest, line);
+        let expected = Some("udp-relay tests::drops".to_owned());
+        assert_eq!(
+            named("        FAIL [   0.103s] (26/63) udp-relay tests::drops"),
+            expected
+        );
+        assert_eq!(
+            named("     SIGABRT [   0.103s] (27/63) udp-relay tests::drops"),
+            expected
+        );
+        assert_eq!(
+            named("     TIMEOUT [ 600.003s] udp-relay tests::drops"),
+            expected
+        );
+        assert_eq!(
+            named("        PASS [   0.103s] (26/63) udp-relay tests::drops"),
+            None
+        );
+        assert_eq!(
+            named("  TERMINATING [> 600.000s] udp-relay tests::drops"),
+            None
+        );
+        assert_eq!(
+            failed_test(Runner::CargoTest, "test tests::drops ... FAILED"),
+            Some("tests::drops".to_owned())
+        );
     }
 }

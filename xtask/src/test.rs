@@ -1,5 +1,6 @@
 //! `test`: everything that must hold before a change is kept. All steps run, whatever fails.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,24 @@ const SIM_SEEDS_FAST: &str = "5";
 const SIM_SEEDS_FULL: &str = "50";
 const WASM: &str = "wasm32-unknown-unknown";
 
-type Action = Box<dyn FnOnce(&Workspace) -> Result<Counts>>;
+/// What one step found.
+#[derive(Debug, Default)]
+struct Report {
+    counts: Counts,
+    /// The tests that failed, as their runner names them.
+    failed_tests: BTreeSet<String>,
+}
+
+impl Report {
+    fn passed_step() -> Self {
+        Self {
+            counts: Counts::of_step(true),
+            failed_tests: BTreeSet::new(),
+        }
+    }
+}
+
+type Action = Box<dyn FnOnce(&Workspace) -> Result<Report>>;
 
 struct Step {
     name: &'static str,
@@ -70,7 +88,11 @@ pub fn run(workspace: &Workspace, fast: bool) -> Result<bool> {
 fn run_step(step: Step, workspace: &Workspace) -> Result<Finished> {
     let started = Instant::now();
     let (counts, complaint) = match (step.action)(workspace) {
-        Ok(counts) => (counts, None),
+        Ok(report) if report.failed_tests.is_empty() => (report.counts, None),
+        Ok(report) => {
+            let names: Vec<String> = report.failed_tests.into_iter().collect();
+            (report.counts, Some(format!("failed\n{}", names.join("\n"))))
+        }
         Err(error) if error.is::<Interrupted>() => return Err(error),
         Err(error) => {
             println!("{error:#}");
@@ -96,7 +118,6 @@ fn steps(workspace: &Workspace, fast: bool) -> Vec<Step> {
             "clippy",
             "--workspace",
             "--all-targets",
-            "--quiet",
             "--",
             "-D",
             "warnings",
@@ -109,7 +130,6 @@ fn steps(workspace: &Workspace, fast: bool) -> Vec<Step> {
                 "clippy",
                 "--workspace",
                 "--all-targets",
-                "--quiet",
                 "--features",
                 "sim/weaken",
                 "--",
@@ -121,7 +141,7 @@ fn steps(workspace: &Workspace, fast: bool) -> Vec<Step> {
     for generated in GENERATED.iter().filter(|_| !fast) {
         add(
             generated.name,
-            Box::new(|workspace| (generated.check)(workspace).map(|()| Counts::of_step(true))),
+            Box::new(|workspace| (generated.check)(workspace).map(|()| Report::passed_step())),
         );
     }
     add("programs", cargo(&["build", "--workspace", "--bins"]));
@@ -163,19 +183,19 @@ const GENERATED: &[Generated] = &[Generated {
 fn cargo(args: &'static [&'static str]) -> Action {
     Box::new(move |workspace| {
         process::run_ok(workspace.cargo().args(args))?;
-        Ok(Counts::of_step(true))
+        Ok(Report::passed_step())
     })
 }
 
-fn check_tidy(workspace: &Workspace) -> Result<Counts> {
+fn check_tidy(workspace: &Workspace) -> Result<Report> {
     let findings = tidy::check(workspace)?;
     if !findings.is_empty() {
         bail!("{} broken rules\n{}", findings.len(), findings.join("\n"));
     }
-    Ok(Counts::of_step(true))
+    Ok(Report::passed_step())
 }
 
-fn run_tests(workspace: &Workspace, fast: bool) -> Result<Counts> {
+fn run_tests(workspace: &Workspace, fast: bool) -> Result<Report> {
     let mut command = workspace.cargo();
     let mut runner = Runner::CargoTest;
     if packages::find("cargo-nextest").is_some() {
@@ -204,39 +224,47 @@ fn run_tests(workspace: &Workspace, fast: bool) -> Result<Counts> {
     run_counted(runner, &mut command)
 }
 
-fn run_doc_tests(workspace: &Workspace) -> Result<Counts> {
+fn run_doc_tests(workspace: &Workspace) -> Result<Report> {
     run_counted(
         Runner::CargoTest,
         workspace.cargo().args(["test", "--doc", "-p", "domain"]),
     )
 }
 
-fn run_counted(runner: Runner, command: &mut Command) -> Result<Counts> {
-    let counts = Arc::new(Mutex::new(Counts::default()));
-    let sink = Arc::clone(&counts);
+fn run_counted(runner: Runner, command: &mut Command) -> Result<Report> {
+    let report = Arc::new(Mutex::new(Report::default()));
+    let sink = Arc::clone(&report);
     let status = process::run_tee(command, move |line| {
+        let mut report = sink.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(more) = counts::parse(runner, line) {
-            sink.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .add(more);
+            report.counts.add(more);
         }
+        report
+            .failed_tests
+            .extend(counts::failed_test(runner, line));
     })?;
-    let mut counts = *counts.lock().unwrap_or_else(PoisonError::into_inner);
-    if !status.success() && counts.failed == 0 {
+    let mut report = std::mem::take(&mut *report.lock().unwrap_or_else(PoisonError::into_inner));
+    if !status.success() && report.counts.failed == 0 {
         // It did not come as far as a test: that is a failure too.
-        counts.failed = 1;
+        report.counts.failed = 1;
+        let what = format!(
+            "`{}` {}",
+            process::shown(command),
+            process::describe(status)
+        );
+        report.failed_tests.insert(what);
     }
-    Ok(counts)
+    Ok(report)
 }
 
-fn run_sim(workspace: &Workspace, fast: bool) -> Result<Counts> {
+fn run_sim(workspace: &Workspace, fast: bool) -> Result<Report> {
     let seeds = if fast { SIM_SEEDS_FAST } else { SIM_SEEDS_FULL };
     process::run_ok(
         Command::new(workspace.program("debug", "mwimule-sim"))
             .current_dir(&workspace.root)
             .args(["--seeds", seeds]),
     )?;
-    Ok(Counts::of_step(true))
+    Ok(Report::passed_step())
 }
 
 fn has_feature(workspace: &Workspace, package: &str, feature: &str) -> bool {
@@ -280,21 +308,30 @@ fn wasm_is_installed() -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_runner_that_dies_before_its_summary_counts_as_one_failure() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo error: broken; exit 101"]);
-        let counts = run_counted(Runner::Nextest, &mut command).unwrap();
-        assert_eq!((counts.passed, counts.failed), (0, 1));
+    #[track_caller]
+    fn check_run(script: &str, passed: u64, failed: u64, failed_test: &str) {
+        let report = run_counted(Runner::Nextest, Command::new("sh").args(["-c", script])).unwrap();
+        assert_eq!(report.counts, Counts { passed, failed });
+        assert_eq!(report.failed_tests.len(), 1);
+        assert!(
+            report
+                .failed_tests
+                .iter()
+                .all(|name| name.contains(failed_test))
+        );
     }
 
     #[test]
-    fn the_summary_is_found_in_what_the_runner_prints() {
-        let mut command = Command::new("sh");
-        let script = "echo 'Summary [1s] 6 tests run: 5 passed, 1 failed, 0 skipped' >&2; exit 100";
-        command.args(["-c", script]);
-        let counts = run_counted(Runner::Nextest, &mut command).unwrap();
-        assert_eq!((counts.passed, counts.failed), (5, 1));
+    fn a_runner_that_dies_before_its_summary_counts_as_one_failure() {
+        check_run("echo error: broken; exit 101", 0, 1, "exited with 101");
+    }
+
+    #[test]
+    fn counts_and_names_are_found_in_what_the_runner_prints() {
+        let script = "echo '  FAIL [ 0.1s] (3/6) domain law::holds' >&2; \
+                      echo 'Summary [1s] 6 tests run: 5 passed, 1 failed, 0 skipped' >&2; \
+                      echo '  FAIL [ 0.1s] (3/6) domain law::holds' >&2; exit 100";
+        check_run(script, 5, 1, "domain law::holds");
     }
 
     #[test]
