@@ -11,6 +11,8 @@ use crate::ticket::{
 };
 use crate::trip::Legs;
 
+mod law;
+
 const TRIP: TripId = TripId(70);
 const STATION: NodeId = NodeId::from_bytes([1; 16]);
 const BUS: NodeId = NodeId::from_bytes([9; 16]);
