@@ -1,6 +1,6 @@
 //! Where things are: the workspace root, the target folder, the programs of a package.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -20,9 +20,13 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Asks cargo.
+    /// Asks cargo about the workspace that `cargo xtask` was typed in. The folder is not known
+    /// when we are compiled: two clones may share one target folder, and this program with it.
     pub fn load() -> Result<Self> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let here = match std::env::var_os("CARGO_MANIFEST_DIR") {
+            Some(folder) => PathBuf::from(folder),
+            None => std::env::current_dir()?,
+        };
         let text = process::output(cargo().current_dir(here).args([
             "metadata",
             "--no-deps",
