@@ -25,8 +25,16 @@ enum Finding {
 
 /// Prints one line per thing looked at; true when nothing needed is missing.
 pub fn run(workspace: &Workspace) -> bool {
-    let checks: [(&str, Finding); 9] = [
+    let checks: [(&str, Finding); 10] = [
         ("rust", rust(workspace)),
+        (
+            "c compiler",
+            tool(
+                "cc",
+                "build-essential",
+                "SQLite, zstd and ring are compiled from C",
+            ),
+        ),
         ("nextest", nextest()),
         (
             "git",
