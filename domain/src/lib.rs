@@ -4,9 +4,20 @@
 //! the simulated world all run this code to grant a lease, judge an event and decide a scan.
 
 pub mod codec;
+pub mod counter;
+pub mod event;
+pub mod fare;
 pub mod ids;
+pub mod ingest;
+pub mod layout;
+pub mod lease;
+pub mod ledger;
 pub mod money;
 pub mod passenger;
+pub mod scan;
+pub mod seatmap;
 pub mod ticket;
 pub mod time;
+pub mod trip;
 pub mod typ;
+pub mod weaken;

@@ -96,8 +96,8 @@ pub enum TicketError {
     /// The same contents, written in a way that we never write them.
     #[error("the ticket is not written the way our tickets are: it was altered or forged")]
     NotCanonical,
-    /// The journey does not lead forwards.
-    #[error("the ticket's journey ends before it begins")]
+    /// The journey does not lead forwards, or past stop 64.
+    #[error("the ticket's journey leads nowhere that a bus goes")]
     NoJourney,
     /// The signature bytes given have the wrong number.
     #[error("a signature of {len} bytes does not fit this kind of ticket")]
@@ -261,3 +261,5 @@ fn mac_over(claim: &TicketClaim, kid: Kid, key: &[u8; 32]) -> Hmac<Sha256> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -13,6 +13,7 @@ use crate::ids::{
 };
 use crate::passenger::PassengerClass;
 use crate::time::Instant;
+use crate::trip::Legs;
 
 /// What a ticket says: one seat of one trip, from one stop to a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,7 +26,7 @@ pub struct TicketClaim {
     pub seat: SeatNo,
     /// Where the passenger boards.
     pub from: StopSeq,
-    /// Where the passenger leaves; after `from`.
+    /// Where the passenger leaves; after `from`, 64 at most.
     pub to: StopSeq,
     /// The fare class.
     pub class: PassengerClass,
@@ -62,9 +63,9 @@ impl TicketClaim {
         self
     }
 
-    /// Whether both journeys use the bus on some common leg.
-    pub fn overlaps(&self, other: &Self) -> bool {
-        self.from < other.to && other.from < self.to
+    /// The legs of the journey; always there for a ticket that was read.
+    pub const fn legs(&self) -> Option<Legs> {
+        Legs::new(self.from, self.to)
     }
 
     fn issued_at_s(&self) -> u32 {

@@ -8,6 +8,7 @@ use crate::ids::{
 };
 use crate::passenger::PassengerClass;
 use crate::time::Instant;
+use crate::trip::LEGS_MAX;
 
 const TRIP_KEY: [u8; 32] = [9; 32];
 
@@ -47,8 +48,8 @@ fn largest() -> TicketClaim {
         id: TicketId::from_bytes([0xff; 16]),
         trip: TripId(u64::MAX),
         seat: SeatNo(u16::MAX),
-        from: StopSeq(u8::MAX - 1),
-        to: StopSeq(u8::MAX),
+        from: StopSeq(LEGS_MAX - 1),
+        to: StopSeq(LEGS_MAX),
         class: PassengerClass::Prm,
         ordinal: SaleOrdinal(u16::MAX),
         issued_at: Instant(i64::MAX),
@@ -79,7 +80,7 @@ prop_compose! {
         id in any::<[u8; 16]>(),
         trip in any::<u64>(),
         (seat, ordinal, layout) in any::<(u16, u16, u16)>(),
-        (from, to) in (0..u8::MAX).prop_flat_map(|from| (Just(from), from + 1..=u8::MAX)),
+        (from, to) in (0..LEGS_MAX).prop_flat_map(|from| (Just(from), from + 1..=LEGS_MAX)),
         class in proptest::sample::select(PassengerClass::ALL.to_vec()),
         issued_at in any::<i64>(),
         lease in any::<Option<(u16, u32)>>(),
@@ -324,6 +325,10 @@ fn a_mac_key_checks_tickets_of_its_own_trip_and_issuer_only() {
 #[test]
 fn each_bad_text_says_what_is_wrong_with_it() {
     let text = signed(&sample()).to_qr();
+    let too_far = TicketClaim {
+        to: StopSeq(LEGS_MAX + 1),
+        ..sample()
+    };
     let backwards = TicketClaim {
         from: StopSeq(3),
         to: StopSeq(3),
@@ -338,6 +343,7 @@ fn each_bad_text_says_what_is_wrong_with_it() {
             TicketError::NotBase45 { position: 6 },
         ),
         (signed(&backwards).to_qr(), TicketError::NoJourney),
+        (signed(&too_far).to_qr(), TicketError::NoJourney),
     ] {
         assert_eq!(parse_qr(&bad), Err(error), "{bad}");
     }

@@ -1,0 +1,14 @@
+//! The two session machines. A driver feeds inputs and deadlines, and does what outputs ask.
+//!
+//! ```text
+//! handle_input(input, now)   handle_timeout(now)   poll_output()   poll_timeout()
+//! ```
+
+pub mod edge;
+pub mod hub;
+
+pub use edge::{EdgeInput, EdgeOutput, EdgeSession};
+pub use hub::{HubInput, HubOutput, HubSession};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,388 @@
+//! The node's side of a connection.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use domain::event::ChainHead;
+use domain::ids::{NodeIncarnation, RequestId, Seq};
+use domain::lease::LeaseRequest;
+use domain::time::Instant;
+
+use crate::batch::EventBatch;
+use crate::frame::{
+    BucketCursor, EdgeFrame, Hello, HubFrame, Item, LeaseAnswer, LogHead, PROTOCOL_VERSION,
+    SeqVerdict, Welcome,
+};
+use crate::session::edge::buckets::BucketReader;
+use crate::uptime::Uptime;
+
+mod buckets;
+
+/// Batches on their way at once.
+const BATCHES_IN_FLIGHT_MAX: usize = 4;
+/// How long to wait for a sign of life before something is sent again, in ms.
+const RETRY_MS: u64 = 3_000;
+/// How often the hub's time is asked for, in ms; it also shows that the connection lives.
+const TIME_EVERY_MS: u64 = 20_000;
+
+/// When the machine wants to be called again, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// No welcome has come: greet again.
+    Greeting,
+    /// Events are on their way and nothing was acknowledged: send again from the last mark.
+    Events,
+    /// Lease requests have no answer: ask again, with the same request ids.
+    Leases,
+    /// Time to ask for the time.
+    ServerTime,
+}
+
+/// What the driver tells the machine.
+#[derive(Debug)]
+pub enum EdgeInput {
+    /// The connection is up. Carries the logs the node keeps, the running one last, whether its
+    /// sidecar disagrees with it, and how far each bucket has been applied.
+    Connected {
+        /// Heads of the logs.
+        logs: Vec<ChainHead>,
+        /// The sidecar disagrees.
+        restored: bool,
+        /// Bucket cursors.
+        buckets: Vec<BucketCursor>,
+    },
+    /// A frame came.
+    Frame(HubFrame),
+    /// The running log has grown, or a new incarnation has begun.
+    LogGrew(ChainHead),
+    /// The answer to [`EdgeOutput::LoadEvents`]; `None` when there was nothing to load.
+    Events(Option<EventBatch>),
+    /// A bucket was applied up to a checkpoint.
+    Checkpointed(BucketCursor),
+    /// Somebody at the counter wants seats.
+    WantLease(LeaseRequest),
+}
+
+/// What the machine wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EdgeOutput {
+    /// Send this.
+    Send(EdgeFrame),
+    /// Load and pack events of one log after a position, as many as a batch takes.
+    LoadEvents {
+        /// Which log.
+        incarnation: NodeIncarnation,
+        /// After which position.
+        after: Seq,
+    },
+    /// Apply these facts and the new cursor in one transaction, then say `Checkpointed`.
+    ApplyBucket {
+        /// Which bucket, and the checkpoint it will then stand at.
+        cursor: BucketCursor,
+        /// The facts, in order.
+        items: Vec<Item>,
+    },
+    /// The hub has stored a log up to here.
+    MarkStored {
+        /// Which log.
+        incarnation: NodeIncarnation,
+        /// Up to where.
+        through: Seq,
+    },
+    /// The hub has judged up to here; all but these were applied.
+    Judged {
+        /// Which log.
+        incarnation: NodeIncarnation,
+        /// Up to where.
+        through: Seq,
+        /// What was not plainly applied.
+        exceptions: Vec<SeqVerdict>,
+    },
+    /// Close the running incarnation and begin this one, then say `LogGrew`.
+    BeginIncarnation(NodeIncarnation),
+    /// A lease request has its answer. The grant itself comes with the node's bucket.
+    LeaseAnswered(RequestId, LeaseAnswer),
+    /// The hub's time, and how long the question took, in ms.
+    ServerTime(Instant, u64),
+    /// The hub knows us: synchronisation runs.
+    Ready,
+    /// The hub will not go on, in its words.
+    Refused(String),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct LogProgress {
+    last: Seq,
+    stored: Seq,
+    sent: Seq,
+}
+
+/// The node's side of one connection. A new connection takes a new machine.
+#[derive(Debug, Default)]
+pub struct EdgeSession {
+    ready: bool,
+    hello: Option<Hello>,
+    logs: BTreeMap<NodeIncarnation, LogProgress>,
+    in_flight: VecDeque<(NodeIncarnation, Seq)>,
+    loading: bool,
+    wishes: BTreeMap<RequestId, LeaseRequest>,
+    buckets: BucketReader,
+    timers: BTreeMap<Timer, Uptime>,
+    out: VecDeque<EdgeOutput>,
+}
+
+impl EdgeSession {
+    /// A machine that waits for its connection.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What to do next.
+    pub fn poll_output(&mut self) -> Option<EdgeOutput> {
+        self.out.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Uptime> {
+        self.timers.values().min().copied()
+    }
+
+    /// Whether every event that the node told of is stored at the hub.
+    pub fn is_drained(&self) -> bool {
+        self.ready && self.logs.values().all(|log| log.stored >= log.last)
+    }
+
+    /// Takes an input.
+    pub fn handle_input(&mut self, input: EdgeInput, now: Uptime) {
+        match input {
+            EdgeInput::Connected {
+                logs,
+                restored,
+                buckets,
+            } => {
+                self.connected(&logs, restored, buckets, now);
+            }
+            EdgeInput::Frame(frame) => self.handle_frame(frame, now),
+            EdgeInput::LogGrew(head) => {
+                let log = self.logs.entry(head.incarnation).or_insert(LogProgress {
+                    last: head.seq,
+                    stored: Seq(0),
+                    sent: Seq(0),
+                });
+                log.last = log.last.max(head.seq);
+            }
+            EdgeInput::Events(batch) => self.send_batch(batch, now),
+            EdgeInput::Checkpointed(cursor) => {
+                self.buckets.checkpointed(&cursor);
+                self.send(EdgeFrame::BucketAck(cursor));
+            }
+            EdgeInput::WantLease(request) => {
+                if self.ready {
+                    self.send(EdgeFrame::LeaseRequest(request.clone()));
+                    self.timers
+                        .entry(Timer::Leases)
+                        .or_insert(now.plus_ms(RETRY_MS));
+                }
+                self.wishes.insert(request.request, request);
+            }
+        }
+        self.schedule_events();
+    }
+
+    /// Does what a deadline that has passed calls for.
+    pub fn handle_timeout(&mut self, now: Uptime) {
+        let due: BTreeSet<Timer> = self
+            .timers
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(timer, _)| *timer)
+            .collect();
+        for timer in due {
+            self.timers.remove(&timer);
+            match timer {
+                Timer::Greeting => {
+                    if let Some(hello) = self.hello.clone() {
+                        self.send(EdgeFrame::Hello(hello));
+                        self.timers.insert(Timer::Greeting, now.plus_ms(RETRY_MS));
+                    }
+                }
+                Timer::Events => self.rewind(),
+                Timer::Leases => self.ask_for_leases(now),
+                Timer::ServerTime => {
+                    self.send(EdgeFrame::TimeRequest(now.0));
+                    for cursor in self.buckets.cursors() {
+                        self.send(EdgeFrame::BucketAck(cursor));
+                    }
+                    self.timers
+                        .insert(Timer::ServerTime, now.plus_ms(TIME_EVERY_MS));
+                }
+            }
+        }
+        self.schedule_events();
+    }
+
+    fn send(&mut self, frame: EdgeFrame) {
+        self.out.push_back(EdgeOutput::Send(frame));
+    }
+
+    fn connected(
+        &mut self,
+        logs: &[ChainHead],
+        restored: bool,
+        buckets: Vec<BucketCursor>,
+        now: Uptime,
+    ) {
+        for head in logs {
+            let log = LogProgress {
+                last: head.seq,
+                stored: Seq(0),
+                sent: Seq(0),
+            };
+            self.logs.insert(head.incarnation, log);
+        }
+        let hello = Hello {
+            version: PROTOCOL_VERSION,
+            logs: logs.iter().map(|head| LogHead::from(*head)).collect(),
+            restored,
+            buckets: buckets.clone(),
+        };
+        self.buckets = BucketReader::new(buckets);
+        self.hello = Some(hello.clone());
+        self.send(EdgeFrame::Hello(hello));
+        self.timers.insert(Timer::Greeting, now.plus_ms(RETRY_MS));
+    }
+
+    fn handle_frame(&mut self, frame: HubFrame, now: Uptime) {
+        match frame {
+            HubFrame::Welcome(welcome) => self.welcomed(&welcome, now),
+            HubFrame::Refused(why) => {
+                self.timers.clear();
+                self.out.push_back(EdgeOutput::Refused(why));
+            }
+            // A frame that overtook the welcome is dropped; the hub sends it again.
+            _ if !self.ready => {}
+            HubFrame::Stored(mark) => self.stored(mark.incarnation, mark.through, now),
+            HubFrame::Verdicts(mark, exceptions) => self.out.push_back(EdgeOutput::Judged {
+                incarnation: mark.incarnation,
+                through: mark.through,
+                exceptions,
+            }),
+            HubFrame::Lease(request, answer) => {
+                if self.wishes.remove(&request).is_some() {
+                    self.out
+                        .push_back(EdgeOutput::LeaseAnswered(request, answer));
+                }
+                if self.wishes.is_empty() {
+                    self.timers.remove(&Timer::Leases);
+                }
+            }
+            HubFrame::Bucket(chunk) => {
+                let outputs = self.buckets.handle_chunk(chunk);
+                self.out.extend(outputs);
+            }
+            HubFrame::Time(asked, at) => {
+                self.out
+                    .push_back(EdgeOutput::ServerTime(at, now.0.saturating_sub(asked)));
+            }
+        }
+    }
+
+    fn welcomed(&mut self, welcome: &Welcome, now: Uptime) {
+        if self.ready {
+            return;
+        }
+        self.ready = true;
+        self.timers.remove(&Timer::Greeting);
+        self.timers
+            .insert(Timer::ServerTime, now.plus_ms(TIME_EVERY_MS));
+        self.out.push_back(EdgeOutput::Ready);
+        self.out.push_back(EdgeOutput::ServerTime(welcome.now, 0));
+        for mark in &welcome.stored {
+            if let Some(log) = self.logs.get_mut(&mark.incarnation) {
+                log.stored = mark.through;
+                log.sent = mark.through;
+                self.out.push_back(EdgeOutput::MarkStored {
+                    incarnation: mark.incarnation,
+                    through: mark.through,
+                });
+            }
+        }
+        if let Some(incarnation) = welcome.begin {
+            self.out
+                .push_back(EdgeOutput::BeginIncarnation(incarnation));
+        }
+        self.ask_for_leases(now);
+    }
+
+    fn ask_for_leases(&mut self, now: Uptime) {
+        let wishes: Vec<LeaseRequest> = self.wishes.values().cloned().collect();
+        for wish in wishes {
+            self.send(EdgeFrame::LeaseRequest(wish));
+        }
+        if !self.wishes.is_empty() {
+            self.timers.insert(Timer::Leases, now.plus_ms(RETRY_MS));
+        }
+    }
+
+    fn stored(&mut self, incarnation: NodeIncarnation, through: Seq, now: Uptime) {
+        let Some(log) = self.logs.get_mut(&incarnation) else {
+            return;
+        };
+        if through <= log.stored {
+            return;
+        }
+        log.stored = through;
+        log.sent = log.sent.max(through);
+        self.in_flight
+            .retain(|(inc, last)| *inc != incarnation || *last > through);
+        if self.in_flight.is_empty() {
+            self.timers.remove(&Timer::Events);
+        } else {
+            self.timers.insert(Timer::Events, now.plus_ms(RETRY_MS));
+        }
+        self.out.push_back(EdgeOutput::MarkStored {
+            incarnation,
+            through,
+        });
+    }
+
+    /// Nothing was acknowledged for too long: everything after the marks goes out again.
+    fn rewind(&mut self) {
+        self.in_flight.clear();
+        for log in self.logs.values_mut() {
+            log.sent = log.stored;
+        }
+    }
+
+    /// Level-triggered: while the hub's mark is behind the log, a batch is on its way.
+    fn schedule_events(&mut self) {
+        if !self.ready || self.loading || self.in_flight.len() >= BATCHES_IN_FLIGHT_MAX {
+            return;
+        }
+        let next = self.logs.iter().find(|(_, log)| log.sent < log.last);
+        if let Some((incarnation, log)) = next {
+            self.loading = true;
+            self.out.push_back(EdgeOutput::LoadEvents {
+                incarnation: *incarnation,
+                after: log.sent,
+            });
+        }
+    }
+
+    fn send_batch(&mut self, batch: Option<EventBatch>, now: Uptime) {
+        self.loading = false;
+        let Some(batch) = batch else { return };
+        let Some(log) = self.logs.get_mut(&batch.incarnation) else {
+            return;
+        };
+        // A rewind may have come between: only what continues the sent mark goes out.
+        if batch.first.0 != log.sent.0 + 1 {
+            return;
+        }
+        log.sent = batch.last();
+        self.in_flight.push_back((batch.incarnation, batch.last()));
+        self.timers
+            .entry(Timer::Events)
+            .or_insert(now.plus_ms(RETRY_MS));
+        self.send(EdgeFrame::Events(batch));
+    }
+}
