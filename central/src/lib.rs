@@ -1,1 +1,3 @@
-//! stub
+//! The hub: one folder per service, over one database.
+
+pub mod gtfs;

@@ -1,0 +1,238 @@
+//! Seat layouts of a feed: `mwimule_layouts.txt` and `mwimule_route_layouts.txt`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use domain::ids::LayoutVersion;
+use domain::layout::{Seat, SeatAttributes, SeatLayout};
+
+use super::error::GtfsError;
+use super::report::{Note, Recorder, quote};
+use super::source::Source;
+use super::table::{FileSpec, Table};
+
+/// The layout of routes that neither the feed nor the operator gives one: 49 seats, 2 + 2.
+pub const BUILT_IN_LAYOUT: &str = "COACH-49";
+
+/// The longest layout id, in characters.
+const LAYOUT_ID_CHARS_MAX: usize = 64;
+/// The most rows of seats.
+const SEAT_ROWS_MAX: u16 = 100;
+
+const LAYOUTS: FileSpec = FileSpec {
+    name: "mwimule_layouts.txt",
+    required: &["layout_id", "version", "row", "seats"],
+    optional: &[],
+};
+
+const ROUTE_LAYOUTS: FileSpec = FileSpec {
+    name: "mwimule_route_layouts.txt",
+    required: &["route_id", "layout_id"],
+    optional: &[],
+};
+
+/// Layouts by id, and which route uses which.
+#[derive(Debug, Default)]
+pub(super) struct Layouts {
+    pub(super) by_id: BTreeMap<String, SeatLayout>,
+    pub(super) by_route: BTreeMap<String, String>,
+}
+
+/// Reads both extension files and adds the built-in layout unless the feed has one of its name.
+pub(super) fn read(source: &mut Source, recorder: &mut Recorder) -> Result<Layouts, GtfsError> {
+    let mut layouts = Layouts::default();
+    if let Some(table) = Table::optional(source, &LAYOUTS, recorder)? {
+        layouts.by_id = read_layouts(&table, recorder);
+    }
+    if !layouts.by_id.contains_key(BUILT_IN_LAYOUT)
+        && let Ok(layout) = built_in()
+    {
+        layouts.by_id.insert(BUILT_IN_LAYOUT.to_owned(), layout);
+    }
+    if let Some(table) = Table::optional(source, &ROUTE_LAYOUTS, recorder)? {
+        for row in table.rows() {
+            let (route, layout) = (row.get("route_id"), row.get("layout_id"));
+            if !layouts.by_id.contains_key(layout) {
+                let text = format!(
+                    "there is no usable layout {}; the route takes the default",
+                    quote(layout)
+                );
+                recorder.refused(
+                    ROUTE_LAYOUTS.name,
+                    row.line,
+                    Note::new("unknown_layout", text),
+                );
+            } else if layouts.by_route.contains_key(route) {
+                let text = format!(
+                    "route {} has a layout already; the first one stays",
+                    quote(route)
+                );
+                recorder.refused(
+                    ROUTE_LAYOUTS.name,
+                    row.line,
+                    Note::new("duplicate_id", text),
+                );
+            } else {
+                layouts.by_route.insert(route.to_owned(), layout.to_owned());
+            }
+        }
+    }
+    Ok(layouts)
+}
+
+struct Draft<'t> {
+    first_line: u64,
+    version: u16,
+    rows: BTreeMap<u16, &'t str>,
+}
+
+fn read_layouts(table: &Table, recorder: &mut Recorder) -> BTreeMap<String, SeatLayout> {
+    let mut drafts: BTreeMap<&str, Result<Draft<'_>, ()>> = BTreeMap::new();
+    for row in table.rows() {
+        let id = row.get("layout_id");
+        let version = row.get("version").parse::<u16>().ok().filter(|v| *v > 0);
+        let number = row
+            .get("row")
+            .parse::<u16>()
+            .ok()
+            .filter(|n| (1..=SEAT_ROWS_MAX).contains(n));
+        let fits = !id.is_empty() && id.chars().count() <= LAYOUT_ID_CHARS_MAX;
+        let (Some(version), Some(number), true) = (version, number, fits) else {
+            let text = format!(
+                "layout_id needs 1 to {LAYOUT_ID_CHARS_MAX} characters, version a number from 1, row a number from 1 to {SEAT_ROWS_MAX}; the layout is not used"
+            );
+            recorder.refused(LAYOUTS.name, row.line, Note::new("bad_layout_row", text));
+            drafts.insert(id, Err(()));
+            continue;
+        };
+        let draft = drafts.entry(id).or_insert(Ok(Draft {
+            first_line: row.line,
+            version,
+            rows: BTreeMap::new(),
+        }));
+        let Ok(known) = draft else { continue };
+        if known.version != version || known.rows.insert(number, row.get("seats")).is_some() {
+            let text = format!(
+                "layout {} has two versions or two rows {number}; it is not used",
+                quote(id)
+            );
+            recorder.refused(LAYOUTS.name, row.line, Note::new("bad_layout_row", text));
+            *draft = Err(());
+        }
+    }
+    let mut layouts = BTreeMap::new();
+    for (id, draft) in drafts {
+        let Ok(draft) = draft else { continue };
+        let rows: Vec<&str> = draft.rows.into_values().collect();
+        match parse(id, LayoutVersion(draft.version), &rows) {
+            Ok(layout) => {
+                layouts.insert(id.to_owned(), layout);
+            }
+            Err(text) => {
+                let text = format!("layout {} is not used: {text}", quote(id));
+                recorder.refused(
+                    LAYOUTS.name,
+                    draft.first_line,
+                    Note::new("bad_layout", text),
+                );
+            }
+        }
+    }
+    layouts
+}
+
+/// Reads rows from front to back: labels and `_` (no seat here) separated by blanks; `+w` behind
+/// a label marks a wheelchair place. Outermost seats stand at a window, neighbours of `_` at the
+/// aisle, and the first row is the front.
+pub(super) fn parse(id: &str, version: LayoutVersion, rows: &[&str]) -> Result<SeatLayout, String> {
+    let mut seats = Vec::new();
+    for (row_no, row) in (1u16..).zip(rows) {
+        let places: Vec<&str> = row.split_whitespace().collect();
+        if places.len() > usize::from(u8::MAX) {
+            return Err(format!("row {row_no} has {} places", places.len()));
+        }
+        let is_seat = |i: usize| places.get(i).is_some_and(|p| *p != "_");
+        let first = (0..places.len()).find(|i| is_seat(*i));
+        let last = (0..places.len()).rfind(|i| is_seat(*i));
+        for (i, place) in places.iter().enumerate().filter(|(_, p)| **p != "_") {
+            let (label, wheelchair) = match place.split_once('+') {
+                None => (*place, false),
+                Some((label, "w")) => (label, true),
+                Some((_, mark)) => {
+                    return Err(format!(
+                        "row {row_no}: unknown mark \"+{mark}\"; only +w is known"
+                    ));
+                }
+            };
+            let gap_left = i > 0 && !is_seat(i - 1);
+            let gap_right = i + 1 < places.len() && !is_seat(i + 1);
+            let attributes = [
+                (Some(i) == first || Some(i) == last, SeatAttributes::WINDOW),
+                (gap_left || gap_right, SeatAttributes::AISLE),
+                (row_no == 1, SeatAttributes::FRONT),
+                (wheelchair, SeatAttributes::WHEELCHAIR),
+            ]
+            .into_iter()
+            .filter(|(holds, _)| *holds)
+            .fold(SeatAttributes::default(), |set, (_, one)| set.with(one));
+            seats.push(Seat {
+                label: label.to_owned(),
+                row: row_no,
+                column: i as u8 + 1,
+                attributes,
+            });
+        }
+    }
+    SeatLayout::new(id, version, seats).map_err(|e| e.to_string())
+}
+
+fn built_in() -> Result<SeatLayout, String> {
+    let mut rows: Vec<String> = (1..=11).map(|n| format!("{n}A {n}B _ {n}C {n}D")).collect();
+    if let Some(front) = rows.first_mut() {
+        *front = front.replacen("1A", "1A+w", 1);
+    }
+    let mut back = String::new();
+    for letter in ["A", "B", "C", "D", "E"] {
+        let _ = write!(back, "12{letter} ");
+    }
+    rows.push(back);
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    parse(BUILT_IN_LAYOUT, LayoutVersion(1), &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ids::SeatNo;
+
+    use super::*;
+
+    #[test]
+    fn a_row_of_text_becomes_seats_with_their_attributes() {
+        let layout = parse("M", LayoutVersion(3), &["1A+w _ 1B 1C", "2A 2B 2C 2D"]).unwrap();
+        assert_eq!((layout.seat_count(), layout.version), (7, LayoutVersion(3)));
+        let of = |label: &str| {
+            let seat = layout.seat(layout.by_label(label).unwrap()).unwrap();
+            (seat.row, seat.column, seat.attributes.0)
+        };
+        // window 1, aisle 2, front 4, wheelchair 8
+        assert_eq!(of("1A"), (1, 1, 1 + 2 + 4 + 8));
+        assert_eq!(of("1B"), (1, 3, 2 + 4));
+        assert_eq!(of("1C"), (1, 4, 1 + 4));
+        assert_eq!(of("2B"), (2, 2, 0));
+        assert_eq!(of("2D"), (2, 4, 1));
+    }
+
+    #[test]
+    fn a_layout_with_a_label_twice_or_an_unknown_mark_is_refused() {
+        assert!(parse("M", LayoutVersion(1), &["1 2", "2 3"]).is_err());
+        assert!(parse("M", LayoutVersion(1), &["1+x"]).is_err());
+        assert!(parse("M", LayoutVersion(1), &["_ _"]).is_err());
+    }
+
+    #[test]
+    fn the_built_in_layout_has_forty_nine_seats() {
+        let layout = built_in().unwrap();
+        assert_eq!(layout.seat_count(), 49);
+        assert_eq!(layout.label(SeatNo(49)), "12E");
+    }
+}
