@@ -160,6 +160,21 @@ fn a_sale_not_synced_yet_is_let_on_and_flagged_and_never_invalid() {
             lease_no: LeaseNo(2),
         },
     );
+    let other_epoch = TicketClaim {
+        lease: Some(TicketLease {
+            no: LeaseNo(1),
+            epoch: LeaseEpoch(8),
+        }),
+        ..later_grant
+    };
+    check(
+        &view,
+        &qr(&other_epoch),
+        ScanAnswer::GoodButUnlisted,
+        ScanReason::GrantNotSeen {
+            lease_no: LeaseNo(1),
+        },
+    );
     assert_eq!(scan(&mut view, &text).seat, Some(SeatNo(1)));
     assert_eq!(
         decide_scan(&view, &text, NOW).answer,

@@ -301,6 +301,30 @@ fn another_way_of_writing_the_same_ticket_is_refused_though_properly_signed() {
     assert!(parse_message(&message).is_err());
 }
 
+/// With a key that is the neutral element, this signature satisfies the bare equation for every
+/// message; only the strict check refuses it.
+#[test]
+fn a_key_of_small_order_verifies_nothing() {
+    let mut neutral = [0; 32];
+    neutral[0] = 1;
+    let key = ed25519_dalek::VerifyingKey::from_bytes(&neutral).unwrap();
+    let record = KeyRecord::signing(node(), key);
+    let mut proof = [0; 64];
+    proof[0] = 1;
+    let ticket = SignedTicket {
+        kid: record.kid,
+        claim: sample(),
+        proof: Proof::Ed25519(proof),
+    };
+    let lenient =
+        ed25519_dalek::Verifier::verify(&key, b"anything", &Signature::from_bytes(&proof));
+    assert!(lenient.is_ok());
+    assert_eq!(
+        verify(&ticket, &record),
+        Err(TicketError::SignatureMismatch)
+    );
+}
+
 #[test]
 fn a_mac_key_checks_tickets_of_its_own_trip_and_issuer_only() {
     let (ticket, record) = maced(&sample());
