@@ -9,7 +9,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
@@ -248,18 +248,30 @@ async fn a_target_that_was_down_gets_what_comes_after_it_is_back() {
     .unwrap();
 }
 
+/// A process that does not outlive its test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn the_program_says_where_it_is_and_obeys_lines() {
     let target = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     target.set_read_timeout(Some(SOON)).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_udp-relay"))
-        .args(["--control", "127.0.0.1:0", "--to"])
-        .arg(target.local_addr().unwrap().to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = Ended(
+        Command::new(env!("CARGO_BIN_EXE_udp-relay"))
+            .args(["--control", "127.0.0.1:0", "--to"])
+            .arg(target.local_addr().unwrap().to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
+    BufReader::new(child.0.stdout.take().unwrap())
         .read_line(&mut line)
         .unwrap();
     let addresses: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -281,9 +293,16 @@ fn the_program_says_where_it_is_and_obeys_lines() {
     let mut buffer = [0; 16];
     assert_eq!(target.recv_from(&mut buffer).unwrap().0, 5);
     assert_eq!(say("stop"), "ok");
-    let stats: serde_json::Value = serde_json::from_str(&say("stats")).unwrap();
+    // It counts a datagram only after it has sent it.
+    let deadline = Instant::now() + SOON;
+    let stats = loop {
+        let stats: serde_json::Value = serde_json::from_str(&say("stats")).unwrap();
+        if stats["up"]["forwarded_bytes"] == 5 {
+            break stats;
+        }
+        assert!(Instant::now() < deadline, "{stats}");
+    };
     assert_eq!(stats["stopped"], true);
-    assert_eq!(stats["up"]["forwarded_bytes"], 5);
     let address = client.local_addr().unwrap();
     assert_eq!(stats["clients"][0]["client"], address.to_string());
     assert_eq!(say(&format!("stop {address}")), "ok");
@@ -294,7 +313,4 @@ fn the_program_says_where_it_is_and_obeys_lines() {
     client.send_to(b"again", relay).unwrap();
     assert_eq!(target.recv_from(&mut buffer).unwrap().0, 5);
     assert!(say(&"x".repeat(300)).starts_with("error: a line"));
-
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
