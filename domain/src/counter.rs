@@ -192,3 +192,6 @@ pub enum Refusal {
 pub(crate) fn boarding_open(sell_until: Instant, now: Instant) -> bool {
     now <= sell_until
 }
+
+#[cfg(test)]
+mod tests;

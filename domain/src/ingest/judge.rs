@@ -392,3 +392,6 @@ fn judge_surrender(
         blocked,
     }])
 }
+
+#[cfg(test)]
+mod tests;
