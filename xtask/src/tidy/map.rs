@@ -3,7 +3,8 @@
 //!
 //! Two notations are understood. In a fenced block, a line whose first word ends in `/` names a
 //! folder, inside the less indented one above it. Elsewhere, an inline code span that ends in `/`
-//! and does not begin with it names a folder from the root.
+//! and does not begin with it names a folder: from the root, or inside the first one that its line
+//! names (or inside that one's `src/`).
 
 use super::SourceFile;
 
@@ -22,15 +23,20 @@ pub fn check(files: &[SourceFile]) -> Vec<String> {
     }
     folders
         .iter()
-        .filter(|(_, folder)| !files.iter().any(|file| file.path.starts_with(folder)))
-        .map(|(line, folder)| {
+        .filter(|(_, places)| {
+            !places
+                .iter()
+                .any(|place| files.iter().any(|file| file.path.starts_with(place)))
+        })
+        .map(|(line, places)| {
+            let folder = places.last().map_or("", String::as_str);
             format!("{MAP}:{line}: `{folder}` holds nothing: build it or take it off the map")
         })
         .collect()
 }
 
-/// Line number and folder, each folder ending in `/`.
-fn folders_of(text: &str) -> Vec<(usize, String)> {
+/// Line number and the places where the folder may be, each ending in `/`, as written last.
+fn folders_of(text: &str) -> Vec<(usize, Vec<String>)> {
     let mut found = Vec::new();
     let mut in_fence = false;
     let mut parents: Vec<(usize, String)> = Vec::new();
@@ -50,15 +56,20 @@ fn folders_of(text: &str) -> Vec<(usize, String)> {
             parents.retain(|(depth, _)| *depth < indent);
             let base = parents.last().map_or("", |(_, path)| path.as_str());
             let path = format!("{base}{name}");
-            found.push((index + 1, path.clone()));
+            found.push((index + 1, vec![path.clone()]));
             parents.push((indent, path));
         } else {
-            let spans = line.split('`').skip(1).step_by(2);
-            found.extend(
-                spans
-                    .filter(|span| is_folder(span))
-                    .map(|span| (index + 1, span.to_owned())),
-            );
+            let mut first: Option<&str> = None;
+            for span in line.split('`').skip(1).step_by(2).filter(|s| is_folder(s)) {
+                let mut places = Vec::new();
+                if let Some(first) = first {
+                    places.push(format!("{first}{span}"));
+                    places.push(format!("{first}src/{span}"));
+                }
+                places.push(span.to_owned());
+                found.push((index + 1, places));
+                first = first.or(Some(span));
+            }
         }
     }
     found
@@ -106,7 +117,10 @@ tests/
 └── system/
 ```
 ";
-        let names: Vec<String> = folders_of(text).into_iter().map(|(_, f)| f).collect();
+        let names: Vec<String> = folders_of(text)
+            .into_iter()
+            .filter_map(|(_, mut places)| places.pop())
+            .collect();
         assert_eq!(
             names,
             [
@@ -131,6 +145,16 @@ tests/
             found[0].starts_with("ARCHITECTURE.md:2: `web/`"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn a_line_names_the_rooms_of_its_first_folder_without_repeating_it() {
+        let map = "| `edge-node/` | `engine/` over `store/` |\n";
+        let engine = "edge-node/src/engine/sell.rs";
+        assert!(check(&project(map, &[engine, "edge-node/src/store/log.rs"])).is_empty());
+        let found = check(&project(map, &[engine, "central/src/store/log.rs"]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("`store/`"), "{found:?}");
     }
 
     #[test]
