@@ -42,10 +42,10 @@ fn trip() -> Trip {
 
 fn catalogue() -> Catalogue {
     let seats = (1..=6)
-        .map(|n| Seat {
-            label: format!("{}{}", (n + 1) / 2, if n % 2 == 1 { 'A' } else { 'B' }),
-            row: (n + 1) / 2,
-            column: (n as u8 + 1) % 2,
+        .map(|n: u16| Seat {
+            label: format!("{}{}", n.div_ceil(2), if n % 2 == 1 { 'A' } else { 'B' }),
+            row: n.div_ceil(2),
+            column: (n as u8 + 1) % 2 + 1,
             attributes: SeatAttributes::default(),
         })
         .collect();

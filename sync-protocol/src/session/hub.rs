@@ -92,6 +92,8 @@ struct BucketProgress {
 pub struct HubSession {
     ready: bool,
     greeting: bool,
+    /// Said again when the hello comes again, because the first one was lost.
+    welcome: Option<Welcome>,
     cursors: BTreeMap<BucketId, u64>,
     storing: usize,
     buckets: BTreeMap<BucketId, BucketProgress>,
@@ -178,7 +180,11 @@ impl HubSession {
     fn handle_frame(&mut self, frame: EdgeFrame) {
         match frame {
             EdgeFrame::Hello(hello) => {
-                if self.greeting || self.ready {
+                if let Some(welcome) = self.welcome.clone() {
+                    self.send(HubFrame::Welcome(welcome));
+                    return;
+                }
+                if self.greeting {
                     return;
                 }
                 if hello.version != PROTOCOL_VERSION {
@@ -225,6 +231,7 @@ impl HubSession {
         self.ready = true;
         self.greeting = false;
         let buckets = welcome.buckets.clone();
+        self.welcome = Some(welcome.clone());
         self.send(HubFrame::Welcome(welcome));
         for bucket in buckets {
             let acked = self.cursors.get(&bucket).copied().unwrap_or(0);

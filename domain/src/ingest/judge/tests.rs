@@ -147,9 +147,12 @@ fn sold_ticket(judgement: &Judgement) -> TicketId {
     judgement
         .effects
         .iter()
-        .find_map(|e| match e {
-            Effect::InsertTicket(t) => Some(t.ticket.claim.id),
-            _ => None,
+        .find_map(|e| {
+            if let Effect::InsertTicket(t) = e {
+                Some(t.ticket.claim.id)
+            } else {
+                None
+            }
         })
         .unwrap()
 }
@@ -159,7 +162,7 @@ fn check_quarantined(coupons: &[Coupon], reason: QuarantineReason) {
     let judgement = world.sell(coupons);
     assert_eq!(judgement.verdict, Verdict::Quarantined(reason));
     let total: i64 = coupons.iter().map(|c| c.fare_minor.0).sum();
-    let balances = balances(&[judgement.clone()]);
+    let balances = balances(std::slice::from_ref(&judgement));
     assert_eq!(
         balances.get(&Account::Suspense),
         Some(&-total),
@@ -240,9 +243,12 @@ fn the_second_live_ticket_of_a_seat_is_quarantined_with_the_first_as_evidence() 
         second.verdict,
         Verdict::Quarantined(QuarantineReason::SeatTaken)
     );
-    let against = second.effects.iter().find_map(|e| match e {
-        Effect::OpenCase(case) => Some(case.against.clone()),
-        _ => None,
+    let against = second.effects.iter().find_map(|e| {
+        if let Effect::OpenCase(case) = e {
+            Some(case.against.clone())
+        } else {
+            None
+        }
     });
     assert_eq!(against, Some(vec![sold_ticket(&first)]));
 }
