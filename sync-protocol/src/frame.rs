@@ -33,6 +33,40 @@ pub enum Channel {
     Buckets,
 }
 
+impl Channel {
+    /// Every channel, the most urgent first.
+    pub const ALL: [Self; 3] = [Self::Control, Self::Events, Self::Buckets];
+
+    /// Its number: the first byte of its stream. The smaller, the more urgent its bytes.
+    pub const fn id(self) -> u8 {
+        match self {
+            Self::Control => 0,
+            Self::Events => 1,
+            Self::Buckets => 2,
+        }
+    }
+
+    /// The channel with this number.
+    pub const fn from_id(id: u8) -> Option<Self> {
+        match id {
+            0 => Some(Self::Control),
+            1 => Some(Self::Events),
+            2 => Some(Self::Buckets),
+            _ => None,
+        }
+    }
+}
+
+impl core::fmt::Display for Channel {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Control => "control",
+            Self::Events => "events",
+            Self::Buckets => "buckets",
+        })
+    }
+}
+
 /// A set of facts that the hub keeps a change log of.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,

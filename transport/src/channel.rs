@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::ids::NodeId;
 use quinn::{RecvStream, SendStream};
+pub use sync_protocol::Channel;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::error::{CloseCode, TransportError, cut};
@@ -23,59 +24,6 @@ pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 
 /// Frames that wait behind the one being written, per channel.
 const WAITING_FRAMES_MAX: usize = 1;
-
-/// A logical channel; the smaller its number, the more urgent its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Channel {
-    /// 0: hello, leases, server time.
-    Control,
-    /// 1: events up, verdicts down.
-    Events,
-    /// 2: buckets down.
-    Buckets,
-}
-
-impl Channel {
-    /// Every channel, the most urgent first.
-    pub const ALL: [Self; 3] = [Self::Control, Self::Events, Self::Buckets];
-
-    /// The first byte of its stream.
-    pub const fn id(self) -> u8 {
-        match self {
-            Self::Control => 0,
-            Self::Events => 1,
-            Self::Buckets => 2,
-        }
-    }
-
-    /// The channel that a stream's first byte names.
-    pub const fn from_id(id: u8) -> Option<Self> {
-        match id {
-            0 => Some(Self::Control),
-            1 => Some(Self::Events),
-            2 => Some(Self::Buckets),
-            _ => None,
-        }
-    }
-
-    const fn index(self) -> usize {
-        self.id() as usize
-    }
-
-    const fn priority(self) -> i32 {
-        -(self.id() as i32)
-    }
-}
-
-impl fmt::Display for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Control => "control",
-            Self::Events => "events",
-            Self::Buckets => "buckets",
-        })
-    }
-}
 
 /// UDP payload bytes of one connection, headers of QUIC and lost packets included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -197,7 +145,7 @@ impl Connection {
         let mut readers = Vec::with_capacity(streams.len());
         for (channel, send, receive) in streams {
             // Fails only when the connection is gone, which the first write will say.
-            let _ = send.set_priority(channel.priority());
+            let _ = send.set_priority(-i32::from(channel.id()));
             let (orders, queue) = mpsc::channel(WAITING_FRAMES_MAX);
             tokio::spawn(write_frames(send, queue));
             writers.push(orders);
@@ -227,7 +175,7 @@ impl Connection {
         if self.quic.close_reason().is_some() {
             return Err(failure(&self.quic, &self.peer));
         }
-        self.writers[channel.index()]
+        self.writers[usize::from(channel.id())]
             .send(Order::Frame(frame.into()))
             .await
             .map_err(|_| failure(&self.quic, &self.peer))
