@@ -10,5 +10,8 @@ pub mod resume;
 pub mod session;
 pub mod uptime;
 
+#[cfg(test)]
+mod golden;
+
 pub use frame::{BucketId, Channel, EdgeFrame, HubFrame, Item};
 pub use uptime::Uptime;
