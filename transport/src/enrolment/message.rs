@@ -162,13 +162,38 @@ mod tests {
 
     use super::*;
 
+    /// The committed sample of a message; the CDDL is checked against it.
+    macro_rules! sample {
+        ($kind:literal) => {
+            include_str!(concat!(
+                "../../../sync-protocol/golden/enrolment-",
+                $kind,
+                ".hex"
+            ))
+        };
+    }
+
+    /// Checks that a message has its sample's bytes, that no shorter piece of them is read, and
+    /// that with any byte changed they are refused or read as something no larger.
     #[track_caller]
-    fn golden<T>(value: &T, hex: &str)
+    fn golden<T>(value: &T, sample: &str)
     where
         T: Encode<()> + for<'b> Decode<'b, ()> + PartialEq + fmt::Debug,
     {
+        let hex: String = sample.split_ascii_whitespace().collect();
         assert_eq!(to_hex(&to_cbor(value)), hex);
-        assert_eq!(&from_cbor::<T>(&from_hex(hex).unwrap()).unwrap(), value);
+        let bytes = from_hex(&hex).unwrap();
+        assert_eq!(&from_cbor::<T>(&bytes).unwrap(), value);
+        for len in 0..bytes.len() {
+            assert!(from_cbor::<T>(&bytes[..len]).is_err(), "cut to {len} bytes");
+        }
+        for (at, byte) in (0..bytes.len()).flat_map(|at| (0..=u8::MAX).map(move |b| (at, b))) {
+            let mut garbled = bytes.clone();
+            garbled[at] = byte;
+            if let Ok(read) = from_cbor::<T>(&garbled) {
+                assert!(to_cbor(&read).len() <= bytes.len(), "{}", to_hex(&garbled));
+            }
+        }
     }
 
     fn refused(refusal: EnrolmentRefusal) -> EnrolmentAnswer {
@@ -184,13 +209,7 @@ mod tests {
             ticket_public_key: [5; 32],
             name_hint: "Kabwe 2".to_owned(),
         };
-        let hex = format!(
-            "a50050{}01420203025820{}035820{}04674b616277652032",
-            "01".repeat(16),
-            "04".repeat(32),
-            "05".repeat(32)
-        );
-        golden(&request, &hex);
+        golden(&request, sample!("request"));
     }
 
     #[test]
@@ -207,33 +226,35 @@ mod tests {
             }],
             config: Vec::new(),
         };
-        let hex = format!(
-            "820081a60050{}0150{}02410303420405\
-             0481a30001014406060606025820{}0540",
-            "01".repeat(16),
-            "02".repeat(16),
-            "07".repeat(32)
-        );
-        golden(&EnrolmentAnswer::Granted(grant), &hex);
+        golden(&EnrolmentAnswer::Granted(grant), sample!("granted"));
     }
 
     #[test]
     fn every_refusal_keeps_its_bytes() {
-        golden(&refused(EnrolmentRefusal::UnknownCode), "820181820080");
-        golden(&refused(EnrolmentRefusal::UsedCode), "820181820180");
-        golden(&refused(EnrolmentRefusal::ExpiredCode), "820181820280");
+        golden(
+            &refused(EnrolmentRefusal::UnknownCode),
+            sample!("refused-unknown-code"),
+        );
+        golden(
+            &refused(EnrolmentRefusal::UsedCode),
+            sample!("refused-used-code"),
+        );
+        golden(
+            &refused(EnrolmentRefusal::ExpiredCode),
+            sample!("refused-expired-code"),
+        );
         let attempts = EnrolmentRefusal::TooManyAttempts {
             retry_after_ms: 1500,
         };
-        golden(&refused(attempts), "8201818203811905dc");
+        golden(&refused(attempts), sample!("refused-too-many-attempts"));
         let what = "x".to_owned();
         golden(
             &refused(EnrolmentRefusal::BadRequest { what: what.clone() }),
-            "8201818204816178",
+            sample!("refused-bad-request"),
         );
         golden(
             &refused(EnrolmentRefusal::NotNow { what }),
-            "8201818205816178",
+            sample!("refused-not-now"),
         );
     }
 
