@@ -9,7 +9,7 @@ mod view;
 pub use answer::{ScanAnswer, ScanDecision, ScanReason};
 pub use view::{SeatHold, SeenTicket, TicketUse, TripView};
 
-use crate::ids::{Issuer, NodeId, TicketId};
+use crate::ids::{Issuer, NodeId, TicketId, TripId};
 use crate::ticket::{KeyRecord, SignedTicket, Suite, TicketError, parse_qr, verify};
 use crate::time::Instant;
 
@@ -43,25 +43,24 @@ pub fn decide_scan(view: &TripView, text: &str, now: Instant) -> ScanDecision {
 /// Applies a scan, so that the next decision knows of it. Only a passenger who was let on
 /// occupies the seat; a refused ticket is remembered for the older ones it supersedes.
 pub fn record(view: &mut TripView, decision: &ScanDecision, at: Instant, by: NodeId) {
-    let (Some(ticket), Some(issuer)) = (&decision.ticket, decision.issuer) else {
-        return;
-    };
-    let claim = &ticket.claim;
-    let (Some(seat), Some(legs)) = (decision.seat, claim.legs()) else {
-        return;
-    };
-    if claim.trip != view.trip || decision.answer == ScanAnswer::Invalid {
-        return;
+    if let (Some(ticket), Some(hold)) = (&decision.ticket, hold_of(view.trip, decision)) {
+        let used = decision.answer.lets_on().then_some(TicketUse { at, by });
+        view.note_seen(ticket.claim.id, hold, used);
     }
+}
+
+/// What a scanned ticket holds on this trip, and a validator remembers of it; `None` for what is
+/// not genuine or of another trip.
+pub fn hold_of(trip: TripId, decision: &ScanDecision) -> Option<SeatHold> {
+    let claim = &decision.ticket.as_ref()?.claim;
     let hold = SeatHold {
-        seat,
-        legs,
-        issuer,
+        seat: decision.seat?,
+        legs: claim.legs()?,
+        issuer: decision.issuer?,
         lease_no: claim.lease.map(|lease| lease.no),
         ordinal: claim.ordinal,
     };
-    let used = decision.answer.lets_on().then_some(TicketUse { at, by });
-    view.note_seen(claim.id, hold, used);
+    (claim.trip == trip && decision.answer != ScanAnswer::Invalid).then_some(hold)
 }
 
 fn genuine<'v>(

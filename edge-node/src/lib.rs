@@ -1,1 +1,13 @@
-//! stub
+//! The shell around the rules: a node that sells and validates without a network.
+//!
+//! - [`engine`]: decides and commits, synchronously, over
+//! - [`store`]: SQLite, and [`sidecar`]: the head of the log outside every backup.
+//! - `runtime`: owns the tasks: the writer thread, the sync loop, the local API.
+
+pub mod engine;
+pub mod identity;
+pub mod keys;
+pub mod sidecar;
+pub mod store;
+
+pub use engine::{Command, Engine, EngineConfig, EngineError, Outcome};

@@ -1,0 +1,218 @@
+//! Validating: the answer is recorded before it is given.
+
+use core::fmt::Write as _;
+
+use domain::codec::{from_cbor, to_cbor};
+use domain::event::{EventBody, ScanRecord, encode_body};
+use domain::ids::{CommandId, SeatNo, TripId};
+use domain::scan::{ScanAnswer, ScanDecision, SeatHold, decide_scan, hold_of};
+use domain::ticket::{parse_qr, verify};
+use domain::time::Instant;
+
+use super::sale::stop_of;
+use super::{Engine, EngineError, Outcome, ScanOutcome};
+use crate::store::EventRow;
+
+/// The longest text that a scanner may hand in, in bytes.
+const TEXT_BYTES_MAX: usize = 4096;
+/// How much of it is recorded, in bytes.
+const RECORDED_BYTES_MAX: usize = 512;
+
+/// What a validator remembers beside the event of a scan.
+#[derive(Debug, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub(super) struct ScanAside {
+    /// Why, in words.
+    #[n(0)]
+    pub reason: String,
+    /// The seat that was shown.
+    #[n(1)]
+    pub seat: Option<SeatNo>,
+    /// What the ticket holds on the trip, where it is genuine.
+    #[n(2)]
+    pub hold: Option<SeatHold>,
+}
+
+impl ScanAside {
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        from_cbor(bytes).ok()
+    }
+}
+
+/// What one code is, without recording that it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The answer that a scan would get on that trip now.
+    pub decision: ScanDecision,
+    /// One finding a line, in the order in which they are looked at.
+    pub findings: Vec<String>,
+}
+
+impl Engine {
+    pub(super) fn scan(
+        &mut self,
+        id: CommandId,
+        trip: TripId,
+        text: &str,
+        now: Instant,
+    ) -> Result<Outcome, EngineError> {
+        let decision = self.decide(trip, text, now)?;
+        let unknown_to_hub = decision.answer != ScanAnswer::Valid;
+        let cut = &text[..text.floor_char_boundary(RECORDED_BYTES_MAX)];
+        let record = ScanRecord {
+            trip,
+            answer: decision.answer,
+            ticket: decision
+                .issuer
+                .and(decision.ticket)
+                .map(|ticket| ticket.claim.id),
+            text: unknown_to_hub.then(|| cut.to_owned()),
+        };
+        let aside = ScanAside {
+            reason: decision.reason.to_string(),
+            seat: decision.issuer.and(decision.seat),
+            hold: hold_of(trip, &decision),
+        };
+        let body = EventBody::Scan(record);
+        let mut envelope = self.next_envelope(now)?;
+        envelope.body = encode_body(&body);
+        let row = self.sign(envelope, None, Some(id), Some(to_cbor(&aside)));
+        self.commit(&row, &body)?;
+        match &body {
+            EventBody::Scan(record) => Ok(Outcome::Scanned(self.scan_outcome(&row, record))),
+            _ => Err(EngineError::CommandReused(id)),
+        }
+    }
+
+    fn decide(&self, trip: TripId, text: &str, now: Instant) -> Result<ScanDecision, EngineError> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(EngineError::BadInput(format!(
+                "the scanned text is longer than {TEXT_BYTES_MAX} bytes: it is no ticket"
+            )));
+        }
+        let view = self
+            .loaded
+            .views
+            .get(&trip)
+            .ok_or(EngineError::NotValidated(trip))?;
+        Ok(decide_scan(view, text, now))
+    }
+
+    /// What the driver sees, from what was recorded.
+    pub(super) fn scan_outcome(&self, row: &EventRow, record: &ScanRecord) -> ScanOutcome {
+        let aside = row.aside.as_deref().and_then(ScanAside::read);
+        let trip = self.loaded.catalogue.trips.get(&record.trip);
+        let (reason, seat, hold) =
+            aside.map_or((String::new(), None, None), |a| (a.reason, a.seat, a.hold));
+        ScanOutcome {
+            answer: record.answer,
+            reason,
+            trip: record.trip,
+            seat,
+            seat_label: seat.map(|seat| {
+                trip.map_or_else(
+                    || seat.to_string(),
+                    |t| self.loaded.catalogue.seat_label(t, seat),
+                )
+            }),
+            ticket: record.ticket,
+            journey: hold.map(|h| (stop_of(trip, h.legs.from()).1, stop_of(trip, h.legs.to()).1)),
+            at: row.event.envelope.at,
+        }
+    }
+
+    /// Explains a code as this device sees it for one trip, recording nothing.
+    pub fn explain(
+        &self,
+        trip: TripId,
+        text: &str,
+        now: Instant,
+    ) -> Result<Explanation, EngineError> {
+        let decision = self.decide(trip, text, now)?;
+        let mut findings = vec![];
+        let Some(view) = self.loaded.views.get(&trip) else {
+            return Err(EngineError::NotValidated(trip));
+        };
+        let ticket = match parse_qr(text.trim_end_matches(['\r', '\n'])) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                findings.push(format!("the code: {error}"));
+                return Ok(Explanation { decision, findings });
+            }
+        };
+        let claim = &ticket.claim;
+        let known = self.loaded.catalogue.trips.get(&claim.trip);
+        findings.push(format!(
+            "the code: a ticket of {:?}, {} bytes, id {}",
+            ticket.suite(),
+            ticket.to_message().len(),
+            claim.id
+        ));
+        let mut says = format!(
+            "it says: trip {} ({}), seat {}, {} to {}, {}, sale {} of that seat, issued {}",
+            claim.trip,
+            known.map_or_else(
+                || "not in this device's timetable".to_owned(),
+                domain::trip::Trip::title
+            ),
+            known.map_or_else(
+                || claim.seat.to_string(),
+                |t| self.loaded.catalogue.seat_label(t, claim.seat)
+            ),
+            stop_of(known, claim.from).1,
+            stop_of(known, claim.to).1,
+            claim.class,
+            claim.ordinal,
+            claim.issued_at
+        );
+        if let Some(lease) = claim.lease {
+            let _ = write!(says, ", under lease {} epoch {}", lease.no, lease.epoch);
+        }
+        if claim.test {
+            says.push_str(", a test ticket");
+        }
+        findings.push(says);
+        let records = view.keys.get(&ticket.kid);
+        if records.is_none_or(Vec::is_empty) {
+            findings.push(format!("its key: {} is not known here", ticket.kid));
+        }
+        for record in records.into_iter().flatten() {
+            let verdict = match verify(&ticket, record) {
+                Ok(()) => "the signature is good".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            findings.push(format!(
+                "its key: {} of {}: {verdict}",
+                ticket.kid, record.issuer
+            ));
+        }
+        if let (Some(domain::ids::Issuer::Node(node)), Some(lease)) = (decision.issuer, claim.lease)
+        {
+            findings.push(match view.grants.get(&(node, lease.no)) {
+                None => format!(
+                    "its grant: {} of that seller has not reached this device",
+                    lease.no
+                ),
+                Some(grant) if claim.legs().is_some_and(|l| grant.allows(claim.seat, l)) => {
+                    format!("its grant: {} holds this seat on these legs", lease.no)
+                }
+                Some(_) => format!(
+                    "its grant: {} does not hold this seat on these legs",
+                    lease.no
+                ),
+            });
+        }
+        findings.push(match view.listed.get(&claim.id) {
+            Some(hold) => format!("the manifest: has it, on seat {}", hold.seat),
+            None if view.revoked.contains(&claim.id) => "the manifest: says it is void".to_owned(),
+            None => format!(
+                "the manifest: does not have it ({} tickets known)",
+                view.listed.len()
+            ),
+        });
+        if let Some(used) = view.seen.get(&claim.id).and_then(|seen| seen.used) {
+            findings.push(format!("seen: its passenger was let on at {}", used.at));
+        }
+        Ok(Explanation { decision, findings })
+    }
+}
