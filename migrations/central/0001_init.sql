@@ -243,8 +243,11 @@ CREATE TABLE fork_event (
     personal_hash bytea,
     body bytea NOT NULL,
     signature bytea NOT NULL,
+    personal_blob bytea,                   -- beside it, erasable
+    judged boolean NOT NULL DEFAULT false, -- its money stands in suspense
     PRIMARY KEY (company_id, node_id, incarnation, seq, hash)
 );
+CREATE INDEX fork_event_unjudged ON fork_event (company_id, node_id, incarnation) WHERE NOT judged;
 
 CREATE TABLE conflict_case (
     company_id uuid NOT NULL,
@@ -417,10 +420,15 @@ CREATE FUNCTION all_companies() RETURNS SETOF uuid
 -- The role the hub works under once connected: it sees one company at a time.
 DO $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mwimule_app') THEN
+    -- The role belongs to the whole server: another database may be making it this moment.
+    BEGIN
         CREATE ROLE mwimule_app NOLOGIN NOBYPASSRLS;
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN
+        NULL;
+    END;
+    IF NOT pg_has_role(current_user, 'mwimule_app', 'MEMBER') THEN
+        EXECUTE format('GRANT mwimule_app TO %I', current_user);
     END IF;
-    EXECUTE format('GRANT mwimule_app TO %I', current_user);
 END
 $$;
 GRANT USAGE ON SCHEMA public TO mwimule_app;

@@ -1,0 +1,93 @@
+//! The database: a pool that works as the app role, and what can go wrong with it.
+
+mod error;
+
+pub use error::{Backoff, DbError};
+
+use domain::ids::CompanyId;
+use sqlx::migrate::{Migrate as _, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use crate::sync::bus::Bus;
+use crate::tenant::TenantTx;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/central");
+
+/// Connections of one hub process, at most.
+const CONNECTIONS_MAX: u32 = 16;
+
+/// The hub's database. Every connection works as `mwimule_app`, which row-level security binds.
+#[derive(Debug, Clone)]
+pub struct Db {
+    pool: PgPool,
+    bus: Bus,
+}
+
+impl Db {
+    /// Opens a pool; fails when the database cannot be reached or was never migrated.
+    pub async fn connect(url: &str) -> Result<Self, DbError> {
+        let options: PgConnectOptions = url.parse::<PgConnectOptions>()?.options([("jit", "off")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::query("SET ROLE mwimule_app")
+                        .execute(connection)
+                        .await
+                        .map(|_| ())
+                })
+            })
+            .connect_with(options)
+            .await?;
+        Ok(Self {
+            pool,
+            bus: Bus::new(),
+        })
+    }
+
+    /// Brings the schema up to date; `owner_url` names a role that may create tables and roles.
+    pub async fn migrate(owner_url: &str) -> Result<(), DbError> {
+        let mut owner = PgConnection::connect(owner_url).await?;
+        MIGRATIONS.run(&mut owner).await?;
+        owner.close().await?;
+        Ok(())
+    }
+
+    /// Whether the schema is older than this program.
+    pub async fn has_migrations_pending(owner_url: &str) -> Result<bool, DbError> {
+        let mut owner = PgConnection::connect(owner_url).await?;
+        let known = &MIGRATIONS.table_name;
+        owner.ensure_migrations_table(known).await?;
+        let applied = owner.list_applied_migrations(known).await?;
+        owner.close().await?;
+        Ok(MIGRATIONS
+            .iter()
+            .any(|m| !applied.iter().any(|a| a.version == m.version)))
+    }
+
+    /// Begins a transaction that sees one company and nothing else.
+    pub async fn tenant(&self, company: CompanyId) -> Result<TenantTx, DbError> {
+        // One round trip; a UUID prints as hexadecimal digits and dashes only.
+        let begin = AssertSqlSafe(format!(
+            "BEGIN; SELECT set_config('mwimule.company', '{company}', true)"
+        ));
+        let tx = self.pool.begin_with(begin).await?;
+        Ok(TenantTx::new(tx, company, self.bus.clone()))
+    }
+
+    /// The pool, for look-ups that come before the company is known.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Who wants to know about changes.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,122 @@
+//! Ingest: what a node's log says is stored first and judged later.
+//!
+//! Step A stores verified events and moves the cursor in one transaction. Step B loads what
+//! they name, lets `domain::ingest::judge` decide in memory, and writes the outcome as sets in
+//! another. A crash between the two leaves a backlog that is judged before anything new.
+
+mod backstop;
+mod judge;
+mod load;
+mod store;
+mod task;
+mod write;
+
+pub use store::StoreOutcome;
+pub(crate) use store::hash_of;
+pub use task::{IngestEvent, spawn_ingest};
+
+use std::collections::{HashMap, VecDeque};
+
+use domain::event::SignedEvent;
+use domain::ids::NodeIncarnation;
+use sync_protocol::frame::{SeqVerdict, StoredMark};
+
+use crate::db::{Backoff, Db, DbError};
+use crate::ledger::AccountCache;
+use crate::nodes::NodeContext;
+
+/// The most events that one transaction judges.
+const JUDGED_AT_ONCE_MAX: usize = 4096;
+
+/// How far a log has been judged, and what was not plainly applied on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// Up to where.
+    pub mark: StoredMark,
+    /// The exceptions.
+    pub exceptions: Vec<SeqVerdict>,
+}
+
+/// The ingest of one node's logs.
+#[derive(Debug)]
+pub struct Ingest {
+    db: Db,
+    node: NodeContext,
+    accounts: AccountCache,
+    /// Stored and not yet judged events, so that they need not be read back.
+    pending: HashMap<NodeIncarnation, VecDeque<SignedEvent>>,
+}
+
+impl Ingest {
+    /// An ingest that knows nothing but its node.
+    pub fn new(db: Db, node: NodeContext) -> Self {
+        Self {
+            db,
+            node,
+            accounts: AccountCache::new(),
+            pending: HashMap::new(),
+        }
+    }
+
+    /// Step A: stores batches of one installation's log, in the order given.
+    pub async fn store(
+        &mut self,
+        incarnation: NodeIncarnation,
+        batches: Vec<Vec<SignedEvent>>,
+    ) -> Result<Vec<StoreOutcome>, DbError> {
+        let mut backoff = Backoff::new();
+        let done = loop {
+            match store::store_batches(&self.db, &self.node, incarnation, &batches).await {
+                Err(error) if backoff.again(&error).await => {}
+                done => break done?,
+            }
+        };
+        let admitted = batches.into_iter().flatten().zip(&done.is_next);
+        let queue = self.pending.entry(incarnation).or_default();
+        queue.extend(admitted.filter(|(_, next)| **next).map(|(event, _)| event));
+        Ok(done.outcomes)
+    }
+
+    /// Step B: judges the next stored events of a log, and forks once there are none.
+    /// `None` when nothing was left to do.
+    pub async fn judge_some(
+        &mut self,
+        incarnation: NodeIncarnation,
+    ) -> Result<Option<Judged>, DbError> {
+        let mut backoff = Backoff::new();
+        loop {
+            let queue = self.pending.entry(incarnation).or_default();
+            let done =
+                judge::judge_next(&self.db, &self.node, incarnation, queue, &mut self.accounts)
+                    .await;
+            self.accounts.settle(done.is_ok());
+            match done {
+                Err(error) if backoff.again(&error).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Judges everything that is stored of a log.
+    pub async fn judge_all(
+        &mut self,
+        incarnation: NodeIncarnation,
+    ) -> Result<Option<Judged>, DbError> {
+        let mut all: Option<Judged> = None;
+        while let Some(more) = self.judge_some(incarnation).await? {
+            match &mut all {
+                Some(all) => {
+                    all.mark = more.mark;
+                    all.exceptions.extend(more.exceptions);
+                }
+                None => all = Some(more),
+            }
+        }
+        Ok(all)
+    }
+
+    /// The logs of the node that hold something unjudged.
+    pub async fn backlog(&self) -> Result<Vec<NodeIncarnation>, DbError> {
+        judge::backlog(&self.db, &self.node).await
+    }
+}

@@ -1,0 +1,202 @@
+//! Step B: one transaction that judges the next stored events and writes what follows.
+
+use std::collections::VecDeque;
+
+use domain::event::{Envelope, SignedEvent};
+use domain::ids::{EventHash, NodeIncarnation, Seq};
+use domain::ingest::{Verdict, judge};
+use domain::time::Instant;
+use sync_protocol::frame::{SeqVerdict, StoredMark};
+
+use super::load::{Named, load_state};
+use super::store::hash_of;
+use super::write::Writes;
+use super::{JUDGED_AT_ONCE_MAX, Judged, backstop};
+use crate::db::{Db, DbError};
+use crate::ledger::AccountCache;
+use crate::nodes::NodeContext;
+use crate::tenant::TenantTx;
+
+/// Judges what is next; replays event by event when a constraint stands against the set.
+pub(super) async fn judge_next(
+    db: &Db,
+    node: &NodeContext,
+    incarnation: NodeIncarnation,
+    queue: &mut VecDeque<SignedEvent>,
+    accounts: &mut AccountCache,
+) -> Result<Option<Judged>, DbError> {
+    match judge_set(db, node, incarnation, queue, accounts).await {
+        Err(DbError::Constraint { constraint, source }) => {
+            tracing::error!(node = %node.node, %incarnation, constraint, %source,
+                "a constraint stood against judged events: replaying them one by one");
+            accounts.settle(false);
+            backstop::judge_each(db, node, incarnation, accounts).await
+        }
+        done => done,
+    }
+}
+
+async fn judge_set(
+    db: &Db,
+    node: &NodeContext,
+    incarnation: NodeIncarnation,
+    queue: &mut VecDeque<SignedEvent>,
+    accounts: &mut AccountCache,
+) -> Result<Option<Judged>, DbError> {
+    let mut tx = db.tenant(node.company).await?;
+    let Some((stored, judged)) = lock_cursors(&mut tx, node, incarnation).await? else {
+        return Ok(None);
+    };
+    while queue.front().is_some_and(|e| e.envelope.seq <= judged) {
+        queue.pop_front();
+    }
+    if judged >= stored {
+        let some = backstop::judge_forks(&mut tx, node, incarnation, accounts).await?;
+        if some {
+            tx.commit().await?;
+        }
+        return Ok(None);
+    }
+    if queue
+        .front()
+        .is_none_or(|e| e.envelope.seq.0 != judged.0 + 1)
+    {
+        *queue = load_events(&mut tx, node, incarnation, judged, JUDGED_AT_ONCE_MAX).await?;
+    }
+    let count = queue.len().min(JUDGED_AT_ONCE_MAX);
+    let events = &queue.make_contiguous()[..count];
+    let mut loaded = load_state(&mut tx, node, &Named::by(events)).await?;
+    let mut writes = Writes::default();
+    let mut exceptions = vec![];
+    for event in events {
+        let judgement = judge(&mut loaded.state, event);
+        if judgement.verdict != Verdict::Applied {
+            exceptions.push(SeqVerdict {
+                seq: event.envelope.seq,
+                verdict: judgement.verdict,
+            });
+        }
+        writes.take(node.node, event, judgement, &loaded.state);
+    }
+    let through = events.last().map_or(judged, |e| e.envelope.seq);
+    writes.flush(&mut tx, node, accounts, &mut loaded).await?;
+    move_judged(&mut tx, node, incarnation, through).await?;
+    tx.commit().await?;
+    queue.drain(..count);
+    Ok(Some(Judged {
+        mark: StoredMark {
+            incarnation,
+            through,
+        },
+        exceptions,
+    }))
+}
+
+/// How far the log is stored and judged, its row locked.
+pub(super) async fn lock_cursors(
+    tx: &mut TenantTx,
+    node: &NodeContext,
+    incarnation: NodeIncarnation,
+) -> Result<Option<(Seq, Seq)>, DbError> {
+    let row = sqlx::query!(
+        "SELECT stored_seq, judged_seq FROM node_log
+         WHERE company_id = $1 AND node_id = $2 AND incarnation = $3 FOR UPDATE",
+        node.company.0,
+        node.node.0,
+        incarnation.0 as i32
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|r| (Seq(r.stored_seq as u64), Seq(r.judged_seq as u64))))
+}
+
+/// Moves the mark of what has been judged.
+pub(super) async fn move_judged(
+    tx: &mut TenantTx,
+    node: &NodeContext,
+    incarnation: NodeIncarnation,
+    through: Seq,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "UPDATE node_log SET judged_seq = $4
+         WHERE company_id = $1 AND node_id = $2 AND incarnation = $3",
+        node.company.0,
+        node.node.0,
+        incarnation.0 as i32,
+        through.0 as i64
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Reads back stored events after a position. Their personal blobs are not needed.
+pub(super) async fn load_events(
+    tx: &mut TenantTx,
+    node: &NodeContext,
+    incarnation: NodeIncarnation,
+    after: Seq,
+    count: usize,
+) -> Result<VecDeque<SignedEvent>, DbError> {
+    let rows = sqlx::query!(
+        "SELECT seq, hash, at_ms, personal_hash, body, signature FROM event
+         WHERE company_id = $1 AND node_id = $2 AND incarnation = $3 AND seq >= $4
+         ORDER BY seq LIMIT $5",
+        node.company.0,
+        node.node.0,
+        incarnation.0 as i32,
+        after.0 as i64,
+        count as i64 + 1
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let mut prev = EventHash::GENESIS;
+    let mut events = VecDeque::with_capacity(rows.len());
+    for row in rows {
+        let seq = Seq(row.seq as u64);
+        let hash = hash_of(&row.hash)?;
+        if seq > after {
+            let damaged = || DbError::damaged(format!("the event at position {seq}"));
+            let personal = row.personal_hash.map(<[u8; 32]>::try_from).transpose();
+            let envelope = Envelope {
+                node: node.node,
+                incarnation,
+                seq,
+                prev,
+                at: Instant(row.at_ms),
+                personal: personal.map_err(|_| damaged())?,
+                body: row.body,
+            };
+            events.push_back(SignedEvent {
+                envelope,
+                hash,
+                signature: row.signature.try_into().map_err(|_| damaged())?,
+                personal: None,
+            });
+        }
+        prev = hash;
+    }
+    Ok(events)
+}
+
+/// The logs of a node with something unjudged.
+pub(super) async fn backlog(db: &Db, node: &NodeContext) -> Result<Vec<NodeIncarnation>, DbError> {
+    let mut tx = db.tenant(node.company).await?;
+    let rows = sqlx::query_scalar!(
+        "SELECT incarnation FROM node_log l
+         WHERE company_id = $1 AND node_id = $2
+           AND (judged_seq < stored_seq
+                OR EXISTS (SELECT FROM fork_event f
+                           WHERE f.company_id = l.company_id AND f.node_id = l.node_id
+                             AND f.incarnation = l.incarnation AND NOT f.judged))
+         ORDER BY incarnation",
+        node.company.0,
+        node.node.0
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|i| NodeIncarnation(i as u32))
+        .collect())
+}

@@ -1,0 +1,148 @@
+//! The task that drains one node's batches: while one set is in Postgres the next is unpacked
+//! and verified on the blocking pool, and what has piled up is stored and judged together.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use domain::event::SignedEvent;
+use domain::ids::NodeIncarnation;
+use sync_protocol::batch::EventBatch;
+use tokio::sync::mpsc;
+
+use super::{Ingest, Judged, StoreOutcome};
+use crate::db::Db;
+use crate::nodes::NodeContext;
+
+/// Unpacked batches that wait for the database; the session lets in no more than 8 at once.
+const UNPACKED_MAX: usize = 8;
+/// How long to wait before the database is asked again, in ms.
+const RETRY_MS: u64 = 500;
+
+/// What the ingest of a node tells its session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IngestEvent {
+    /// What became of a batch, in the order they came.
+    Batch(StoreOutcome),
+    /// Events have been judged.
+    Judged(Judged),
+}
+
+/// An unpacked batch, or `None` where it was not what it said.
+type Unpacked = Option<(NodeIncarnation, Vec<SignedEvent>)>;
+
+/// Starts the ingest of a node; it ends when `batches` is closed.
+pub fn spawn_ingest(
+    db: Db,
+    node: NodeContext,
+    batches: mpsc::Receiver<EventBatch>,
+    events: mpsc::Sender<IngestEvent>,
+) -> tokio::task::JoinHandle<()> {
+    let (unpacked, waiting) = mpsc::channel(UNPACKED_MAX);
+    tokio::spawn(unpack(node.clone(), batches, unpacked));
+    tokio::spawn(drain(Ingest::new(db, node), waiting, events))
+}
+
+async fn unpack(
+    node: NodeContext,
+    mut batches: mpsc::Receiver<EventBatch>,
+    unpacked: mpsc::Sender<Unpacked>,
+) {
+    while let Some(batch) = batches.recv().await {
+        let (id, key) = (node.node, node.event_key);
+        let done = tokio::task::spawn_blocking(move || {
+            let events = key.map(|key| batch.unpack(id, &key));
+            (batch.incarnation, events)
+        });
+        let unpacked_batch = match done.await {
+            Ok((incarnation, Some(Ok(events)))) => Some((incarnation, events)),
+            Ok((_, Some(Err(error)))) => {
+                tracing::warn!(node = %id, %error, "a batch was not taken");
+                None
+            }
+            Ok((_, None)) | Err(_) => None,
+        };
+        if unpacked.send(unpacked_batch).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn drain(
+    mut ingest: Ingest,
+    mut waiting: mpsc::Receiver<Unpacked>,
+    events: mpsc::Sender<IngestEvent>,
+) {
+    // What a crash left unjudged comes before anything new.
+    let mut unjudged = loop {
+        match ingest.backlog().await {
+            Ok(logs) => break logs.into_iter().collect::<BTreeSet<_>>(),
+            Err(error) => wait_after(&error).await,
+        }
+    };
+    loop {
+        while let Some(incarnation) = unjudged.first().copied() {
+            match ingest.judge_some(incarnation).await {
+                // A session that has gone does not stop the judging of what it left behind.
+                Ok(Some(judged)) => drop(events.send(IngestEvent::Judged(judged)).await),
+                Ok(None) => {
+                    unjudged.remove(&incarnation);
+                }
+                Err(error) => {
+                    wait_after(&error).await;
+                    if waiting.is_closed() {
+                        return;
+                    }
+                }
+            }
+            // Storing goes before judging.
+            if !waiting.is_empty() {
+                break;
+            }
+        }
+        let Some(first) = waiting.recv().await else {
+            return;
+        };
+        let mut piled = vec![first];
+        while let Ok(more) = waiting.try_recv() {
+            piled.push(more);
+        }
+        for (incarnation, outcome) in store_piled(&mut ingest, piled).await {
+            unjudged.extend(incarnation);
+            let _ = events.send(IngestEvent::Batch(outcome)).await;
+        }
+    }
+}
+
+/// Stores what has piled up, neighbours of one log together.
+async fn store_piled(
+    ingest: &mut Ingest,
+    piled: Vec<Unpacked>,
+) -> Vec<(Option<NodeIncarnation>, StoreOutcome)> {
+    let mut outcomes = vec![];
+    let mut piled = piled.into_iter().peekable();
+    while let Some(first) = piled.next() {
+        let Some((incarnation, events)) = first else {
+            outcomes.push((None, StoreOutcome::NotStored));
+            continue;
+        };
+        let mut batches = vec![events];
+        let same = |next: &Unpacked| matches!(next, Some((log, _)) if *log == incarnation);
+        while let Some(Some((_, events))) = piled.next_if(same) {
+            batches.push(events);
+        }
+        let count = batches.len();
+        match ingest.store(incarnation, batches).await {
+            Ok(stored) => outcomes.extend(stored.into_iter().map(|o| (Some(incarnation), o))),
+            Err(error) => {
+                wait_after(&error).await;
+                outcomes.extend(std::iter::repeat_n((None, StoreOutcome::NotStored), count));
+            }
+        }
+    }
+    outcomes
+}
+
+async fn wait_after(error: &crate::db::DbError) {
+    tracing::error!(%error, "ingest waits for the database");
+    tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
+}

@@ -1,0 +1,73 @@
+//! A transaction of one company.
+
+use std::collections::BTreeSet;
+
+use domain::ids::CompanyId;
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use crate::db::DbError;
+use crate::sync::bus::{Bus, BusEvent};
+
+/// A transaction that row-level security ties to one company. What it published is told to
+/// the bus once it has committed, and only then.
+#[derive(Debug)]
+pub struct TenantTx {
+    tx: Transaction<'static, Postgres>,
+    company: CompanyId,
+    bus: Bus,
+    changed: BTreeSet<String>,
+    events: Vec<BusEvent>,
+}
+
+impl TenantTx {
+    pub(crate) fn new(tx: Transaction<'static, Postgres>, company: CompanyId, bus: Bus) -> Self {
+        Self {
+            tx,
+            company,
+            bus,
+            changed: BTreeSet::new(),
+            events: vec![],
+        }
+    }
+
+    /// Whose transaction it is.
+    pub fn company(&self) -> CompanyId {
+        self.company
+    }
+
+    /// What queries run on.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// Notes that a bucket has changed.
+    pub(crate) fn bucket_changed(&mut self, name: &str) {
+        if !self.changed.contains(name) {
+            self.changed.insert(name.to_owned());
+        }
+    }
+
+    /// Notes what else to tell the bus.
+    pub(crate) fn tell(&mut self, event: BusEvent) {
+        self.events.push(event);
+    }
+
+    /// Makes it durable, then wakes whoever waits for what it published.
+    pub async fn commit(self) -> Result<(), DbError> {
+        self.tx.commit().await?;
+        let company = self.company;
+        let changes = self.changed.into_iter().map(|name| BusEvent::Bucket {
+            company,
+            name: name.into(),
+        });
+        for event in self.events.into_iter().chain(changes) {
+            self.bus.tell(event);
+        }
+        Ok(())
+    }
+
+    /// Gives it up.
+    pub async fn rollback(self) -> Result<(), DbError> {
+        Ok(self.tx.rollback().await?)
+    }
+}

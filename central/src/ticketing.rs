@@ -1,0 +1,5 @@
+//! Ticketing: a trip's inventory, the leases granted from it, and the tickets sold.
+
+pub mod inventory;
+pub mod leases;
+pub mod tickets;
