@@ -1,0 +1,138 @@
+//! The driver on the bus: the `mwimule-driver` program with a scanner at its keyboard input.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use crate::children::Child;
+use crate::http::{Caller, list, number, text};
+use crate::station::Place;
+
+const READY_DEADLINE: Duration = Duration::from_mins(1);
+
+/// The onboard device.
+#[derive(Debug)]
+pub struct Bus {
+    /// The node's number.
+    pub node: String,
+    data: PathBuf,
+    program: PathBuf,
+    log: PathBuf,
+    running: Option<(Child, Caller)>,
+}
+
+/// What the driver sees.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// One of the six, as `good_but_unlisted`.
+    pub answer: String,
+    /// Why, in words.
+    pub reason: String,
+    /// The seat, large.
+    pub seat: Option<String>,
+}
+
+impl Bus {
+    /// Enrols the device with a one-use code.
+    pub fn enrol(place: Place<'_>, node: String, code: &str) -> Result<Self> {
+        let bus = Self {
+            node,
+            data: place.data.join("bus"),
+            program: place.bin_dir.join("mwimule-driver"),
+            log: place.logs.join("bus.log"),
+            running: None,
+        };
+        let mut command = Command::new(&bus.program);
+        command.args(["enrol", code, "--data-dir"]).arg(&bus.data);
+        crate::children::run(&mut command, &bus.log)?;
+        Ok(bus)
+    }
+
+    /// Starts the program.
+    pub fn start(&mut self) -> Result<()> {
+        let mut command = Command::new(&self.program);
+        command
+            .arg("run")
+            .arg("--data-dir")
+            .arg(&self.data)
+            .args(["--http", "127.0.0.1:0"]);
+        let mut child = Child::start("the driver's device", &mut command, &self.log)?;
+        let ready = child
+            .line(READY_DEADLINE, |line| {
+                serde_json::from_str::<Value>(line).ok()
+            })
+            .and_then(|ready| text(&ready, "http"))
+            .map_err(|error| child.blame(error))?;
+        let base = if ready.starts_with("http") {
+            ready
+        } else {
+            format!("http://{ready}")
+        };
+        self.running = Some((child, Caller::new(&base, None)));
+        Ok(())
+    }
+
+    fn running(&self) -> Result<&(Child, Caller)> {
+        self.running
+            .as_ref()
+            .context("the driver's device is not running")
+    }
+
+    /// Where its API is.
+    pub fn url(&self) -> String {
+        self.running()
+            .map(|(_, caller)| caller.base().to_owned())
+            .unwrap_or_default()
+    }
+
+    fn fetch(&self, path: &str) -> Result<Value> {
+        let (child, caller) = self.running()?;
+        caller.fetch(path).map_err(|error| child.blame(error))
+    }
+
+    /// Numbers of the tickets on its manifest of a trip.
+    pub fn manifest(&self, trip: i64) -> Result<Vec<String>> {
+        let manifest = self.fetch(&format!("/manifest?trip={trip}"))?;
+        list(&manifest, "tickets")?
+            .iter()
+            .map(|t| text(t, "id"))
+            .collect()
+    }
+
+    /// Events in its own log that the hub has not stored.
+    pub fn unsynced(&self) -> Result<i64> {
+        number(&self.fetch("/status")?, "unsynced")
+    }
+
+    /// Holds a ticket before the scanner.
+    pub fn scan(&mut self, command: &str, trip: i64, qr: &str) -> Result<Seen> {
+        let (child, caller) = self.running()?;
+        let body = json!({"command_id": command, "trip": trip, "text": qr});
+        let answer = caller
+            .send("/scan", &body)
+            .map_err(|error| child.blame(error))?;
+        Ok(Seen {
+            answer: text(&answer, "answer")?,
+            reason: text(&answer, "reason")?,
+            seat: answer["seat_label"].as_str().map(str::to_owned),
+        })
+    }
+
+    /// Stops the program; false if it had to be forced.
+    pub fn stop(&mut self) -> bool {
+        self.running
+            .take()
+            .is_none_or(|(mut child, _)| child.stop())
+    }
+
+    /// Fails if the program ended by itself.
+    pub fn check(&mut self) -> Result<()> {
+        match &mut self.running {
+            Some((child, _)) => child.check().map_err(|error| child.blame(error)),
+            None => bail!("the driver's device is not running"),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The central office: the `mwimule-hub` program, its command line and its HTTP API.
+
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::children::{Child, run};
+use crate::http::{Answer, Caller, list, number, text};
+use crate::people::Party;
+use crate::report::{KeyLine, TicketLine};
+use crate::station::Place;
+
+const READY_DEADLINE: Duration = Duration::from_mins(2);
+/// How many rows one page of a list has.
+const PAGE_ROWS: usize = 500;
+
+/// The company of the story.
+pub const COMPANY: &str = "Mwimule Coaches";
+
+/// The running hub.
+#[derive(Debug)]
+pub struct Hub {
+    child: Child,
+    /// The office's view, with its bearer token.
+    office: Caller,
+    /// What everybody may see.
+    public: Caller,
+    /// Its database.
+    pub postgres_url: String,
+    cli: Cli,
+}
+
+/// The hub's command line.
+#[derive(Debug, Clone)]
+pub struct Cli {
+    program: PathBuf,
+    data: PathBuf,
+    log: PathBuf,
+}
+
+/// A trip as the hub lists it.
+#[derive(Debug, Clone)]
+pub struct Trip {
+    /// Its number.
+    pub id: i64,
+    /// When it leaves its first stop, RFC 3339 UTC.
+    pub departs_at: String,
+    /// Codes of its stops, in order.
+    pub stops: Vec<String>,
+}
+
+/// A booking that a customer got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Booking {
+    /// What the customer is told.
+    pub reference: String,
+    /// Numbers and QR texts of its tickets.
+    pub tickets: Vec<(String, String)>,
+    /// In minor units.
+    pub total_minor: i64,
+}
+
+/// A UDP address that nobody uses: the relay must know the hub's before the hub runs.
+pub fn free_udp_address() -> Result<String> {
+    let socket = UdpSocket::bind("127.0.0.1:0").context("no UDP port is free")?;
+    Ok(socket.local_addr()?.to_string())
+}
+
+impl Cli {
+    /// The command line of a hub that keeps its data in the demo's folder.
+    pub fn new(place: Place<'_>) -> Self {
+        Self {
+            program: place.bin_dir.join("mwimule-hub"),
+            data: place.data.join("hub"),
+            log: place.logs.join("hub-commands.log"),
+        }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--data-dir").arg(&self.data).args(words);
+        command
+    }
+
+    /// Runs one command to its end.
+    pub fn run(&self, words: &[&str]) -> Result<String> {
+        run(&mut self.command(words), &self.log)
+    }
+
+    /// Starts the hub; devices are told to reach it at `public`.
+    pub fn serve(self, logs: &Path, quic: &str, public: &str, token: &str) -> Result<Hub> {
+        let words = [
+            "serve",
+            "--http",
+            "127.0.0.1:0",
+            "--quic",
+            quic,
+            "--public-addr",
+            public,
+        ];
+        let mut child = Child::start("the hub", &mut self.command(&words), &logs.join("hub.log"))?;
+        let ready = child.line(READY_DEADLINE, |line| {
+            serde_json::from_str::<Value>(line).ok()
+        });
+        let ready = ready.map_err(|error| child.blame(error))?;
+        let http = text(&ready, "http")?;
+        let base = if http.starts_with("http") {
+            http
+        } else {
+            format!("http://{http}")
+        };
+        Ok(Hub {
+            office: Caller::new(&base, Some(token)),
+            public: Caller::new(&base, None),
+            postgres_url: text(&ready, "postgres_url")?,
+            child,
+            cli: self,
+        })
+    }
+}
+
+impl Hub {
+    /// Where its page is.
+    pub fn url(&self) -> String {
+        self.public.base().to_owned()
+    }
+
+    /// Its command line.
+    pub fn cli(&self) -> &Cli {
+        &self.cli
+    }
+
+    /// GET as the office.
+    pub fn fetch(&self, path: &str) -> Result<Value> {
+        self.office
+            .fetch(path)
+            .map_err(|error| self.child.blame(error))
+    }
+
+    /// Every row of a paged list.
+    pub fn rows(&self, path: &str) -> Result<Vec<Value>> {
+        let glue = if path.contains('?') { '&' } else { '?' };
+        let mut rows = vec![];
+        let mut after = String::new();
+        loop {
+            let page = self.fetch(&format!("{path}{glue}limit={PAGE_ROWS}{after}"))?;
+            rows.extend(list(&page, "items")?.iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    /// The trips of a day between two stops, by departure.
+    pub fn trips(&self, date: &str, from: &str, to: &str) -> Result<Vec<Trip>> {
+        let rows = self.rows(&format!("/trips?date={date}&from={from}&to={to}"))?;
+        rows.iter()
+            .map(|row| {
+                let stops = list(row, "stops")?;
+                let first = stops.first().context("a trip has stops")?;
+                Ok(Trip {
+                    id: number(row, "trip")?,
+                    departs_at: text(first, "departs_at")?,
+                    stops: stops
+                        .iter()
+                        .map(|s| text(s, "code"))
+                        .collect::<Result<_>>()?,
+                })
+            })
+            .collect()
+    }
+
+    /// The tickets of a trip, as the hub knows them.
+    pub fn tickets(&self, trip: i64) -> Result<Vec<TicketLine>> {
+        self.rows(&format!("/tickets?trip={trip}"))?
+            .iter()
+            .map(|row| {
+                Ok(TicketLine {
+                    qr: text(row, "qr")?,
+                    trip: number(row, "trip")?,
+                    seat: number(row, "seat")?,
+                    from: number(row, "from")?,
+                    to: number(row, "to")?,
+                    issuer: text(row, "issuer")?,
+                    state: text(row, "state")?,
+                })
+            })
+            .collect()
+    }
+
+    /// The public keys that tickets verify with.
+    pub fn keys(&self) -> Result<Vec<KeyLine>> {
+        let answer = self.fetch("/keys")?;
+        let keys = answer
+            .as_array()
+            .map_or_else(|| list(&answer, "items"), Ok)?;
+        keys.iter()
+            .map(|key| {
+                Ok(KeyLine {
+                    kid: text(key, "kid")?,
+                    alg: text(key, "alg")?,
+                    public_key: text(key, "public_key")?,
+                })
+            })
+            .collect()
+    }
+
+    /// A customer books; the same `key` is the same booking.
+    pub fn book(
+        &self,
+        key: &str,
+        trip: i64,
+        (from, to): (&str, &str),
+        party: &Party,
+    ) -> Result<Answer> {
+        let passengers: Vec<&str> = party.passengers.iter().map(|p| p.class).collect();
+        let body = json!({
+            "trip": trip, "from": from, "to": to, "passengers": passengers,
+            "contact": {"name": party.passengers[0].name, "phone": party.phone},
+        });
+        self.public
+            .post("/bookings", &[("idempotency-key", key)], &body)
+            .map_err(|error| self.child.blame(error))
+    }
+
+    /// Stops the program; false if it had to be forced.
+    pub fn stop(&mut self) -> bool {
+        self.child.stop()
+    }
+
+    /// Fails if the program ended by itself.
+    pub fn check(&mut self) -> Result<()> {
+        self.child.check().map_err(|error| self.child.blame(error))
+    }
+}
+
+impl Booking {
+    /// What a good answer says.
+    pub fn of(answer: &Value) -> Result<Self> {
+        Ok(Self {
+            reference: text(answer, "reference")?,
+            tickets: list(answer, "tickets")?
+                .iter()
+                .map(|t| Ok((text(t, "ticket")?, text(t, "qr")?)))
+                .collect::<Result<_>>()?,
+            total_minor: number(answer, "total_minor")?,
+        })
+    }
+}

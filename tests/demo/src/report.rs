@@ -1,0 +1,225 @@
+//! What a run amounts to: the JSON of `--report`, documented in docs/demo.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+/// The report. Counts named *acknowledged* are of answers that the callers got; everything from
+/// `sales_in_ledger` on was read from the hub and the nodes after the last event had drained.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// What the story was told with.
+    pub seed: u64,
+    /// Tickets that stations sold while no network reached them, voided ones too.
+    pub tickets_sold_offline: usize,
+    /// Tickets that stations sold while connected.
+    pub tickets_sold_connected: usize,
+    /// Tickets that customers booked at the hub.
+    pub tickets_booked_online: usize,
+    /// The driver's answers, by answer.
+    pub scans: BTreeMap<&'static str, usize>,
+    /// Seat-legs that two live tickets of `tickets` share.
+    pub double_sold_seat_legs: usize,
+    /// Sale commands and bookings that were answered with tickets, each once however often it
+    /// was retried.
+    pub acknowledged_sales: usize,
+    /// Tickets in those answers.
+    pub acknowledged_tickets: usize,
+    /// Ledger entries that a sale or a booking made.
+    pub sales_in_ledger: i64,
+    /// Tickets that those entries credit.
+    pub tickets_in_ledger: i64,
+    /// The sum of every posting.
+    pub ledger_sum_minor: i64,
+    /// Events in the nodes' own logs that the hub has not stored.
+    pub unsynced_after_drain: i64,
+    /// Sales refused because the station's lease could not fill them.
+    pub refused_when_lease_dry: usize,
+    /// Cases at the hub that wait for a person.
+    pub open_conflicts: usize,
+    /// Drawers, as counted and as the hub expects them.
+    pub shifts: Vec<ShiftLine>,
+    /// Every ticket of the run.
+    pub tickets: Vec<TicketLine>,
+    /// What the tickets verify with.
+    pub key_bundle: Vec<KeyLine>,
+    /// The hub's database; it answers only while the demo runs.
+    pub postgres_url: String,
+    /// The hub's page and API; it answers only while the demo runs.
+    pub hub_url: String,
+}
+
+/// A ticket as issued, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TicketLine {
+    /// The text of its QR code.
+    pub qr: String,
+    /// The trip's number.
+    pub trip: i64,
+    /// The seat's number.
+    pub seat: i64,
+    /// The stop where it boards, counted from 0 along the trip.
+    pub from: i64,
+    /// The stop where it ends; it uses the legs `from..to`.
+    pub to: i64,
+    /// `hub`, or the node id of the station.
+    pub issuer: String,
+    /// `live`, `void` or `disputed`.
+    pub state: String,
+}
+
+/// A public key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyLine {
+    /// 8 hexadecimal digits.
+    pub kid: String,
+    /// `EdDSA`.
+    pub alg: String,
+    /// 64 hexadecimal digits.
+    pub public_key: String,
+}
+
+/// A closed shift.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShiftLine {
+    /// The station.
+    pub station: String,
+    /// Who sold.
+    pub agent: String,
+    /// What the hub says should be in the drawer, float included.
+    pub expected_minor: i64,
+    /// What the agent counted, float included.
+    pub declared_minor: i64,
+}
+
+/// How many seat-legs two live tickets share.
+pub fn double_sold_seat_legs(tickets: &[TicketLine]) -> usize {
+    let mut taken = BTreeSet::new();
+    let mut twice = BTreeSet::new();
+    for ticket in tickets.iter().filter(|t| t.state == "live") {
+        for leg in ticket.from..ticket.to {
+            let place = (ticket.trip, ticket.seat, leg);
+            if !taken.insert(place) {
+                twice.insert(place);
+            }
+        }
+    }
+    twice.len()
+}
+
+impl Report {
+    /// What must be true of every run, each with whether it is.
+    pub fn claims(&self) -> Vec<(bool, String)> {
+        let answers = [
+            "valid",
+            "already_used",
+            "wrong_trip",
+            "good_but_unlisted",
+            "seat_conflict",
+            "invalid",
+        ];
+        let seen = answers
+            .iter()
+            .filter(|a| self.scans.get(*a).is_some_and(|n| *n > 0))
+            .count();
+        vec![
+            (
+                self.double_sold_seat_legs == 0,
+                format!(
+                    "no seat-leg sold twice among {} tickets",
+                    self.tickets.len()
+                ),
+            ),
+            (
+                self.acknowledged_sales as i64 == self.sales_in_ledger
+                    && self.acknowledged_tickets as i64 == self.tickets_in_ledger,
+                format!(
+                    "{} sales ({} tickets) acknowledged at the counters and online, {} ({}) in the ledger",
+                    self.acknowledged_sales,
+                    self.acknowledged_tickets,
+                    self.sales_in_ledger,
+                    self.tickets_in_ledger
+                ),
+            ),
+            (
+                self.tickets.len() == self.acknowledged_tickets,
+                format!(
+                    "the hub has {} tickets, each issued once",
+                    self.tickets.len()
+                ),
+            ),
+            (
+                self.ledger_sum_minor == 0,
+                format!("the ledger sums to {}", self.ledger_sum_minor),
+            ),
+            (
+                self.unsynced_after_drain == 0,
+                format!(
+                    "{} events left unsynced on the devices",
+                    self.unsynced_after_drain
+                ),
+            ),
+            (
+                seen == answers.len(),
+                format!("{seen} of the 6 scan answers were given"),
+            ),
+            (
+                self.refused_when_lease_dry >= 1,
+                format!(
+                    "{} refused because a lease was dry",
+                    self.refused_when_lease_dry
+                ),
+            ),
+            (
+                self.tickets_sold_offline >= 60,
+                format!(
+                    "{} tickets sold with no network at all",
+                    self.tickets_sold_offline
+                ),
+            ),
+            (
+                self.open_conflicts == 0,
+                format!("{} conflicts for the office to settle", self.open_conflicts),
+            ),
+        ]
+    }
+
+    /// Writes the report.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        std::fs::write(file, text).with_context(|| format!("could not write {}", file.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(seat: i64, from: i64, to: i64, state: &str) -> TicketLine {
+        TicketLine {
+            qr: String::new(),
+            trip: 1,
+            seat,
+            from,
+            to,
+            issuer: "hub".to_owned(),
+            state: state.to_owned(),
+        }
+    }
+
+    #[test]
+    fn only_legs_that_two_live_tickets_share_are_double_sold() {
+        let mut tickets = vec![ticket(5, 0, 2, "live"), ticket(5, 2, 4, "live")];
+        assert_eq!(double_sold_seat_legs(&tickets), 0);
+        tickets.push(ticket(5, 1, 4, "void"));
+        tickets.push(ticket(6, 1, 4, "live"));
+        assert_eq!(double_sold_seat_legs(&tickets), 0);
+        tickets.push(ticket(5, 1, 4, "live"));
+        assert_eq!(double_sold_seat_legs(&tickets), 3);
+        tickets.push(ticket(5, 1, 2, "live"));
+        assert_eq!(double_sold_seat_legs(&tickets), 3);
+    }
+}

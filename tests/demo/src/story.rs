@@ -1,0 +1,55 @@
+//! The story, chapter by chapter. Each function is one chapter or a scene of it.
+
+mod books;
+mod counters;
+mod crash;
+mod customer;
+mod door;
+mod opening;
+mod reunion;
+
+pub use opening::raise;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::report::Report;
+use crate::world::{Town, World};
+
+/// Plays everything after the opening and gives what it amounts to.
+pub fn play(world: &mut World, seed: u64) -> Result<Report> {
+    counters::grants(world).context("while leases were granted")?;
+    let known = counters::connected(world).context("while the first tickets were sold")?;
+    counters::cut(world).context("while the network was cut")?;
+    let other_bus = counters::other_bus(world).context("while Lusaka sold alone")?;
+    counters::segments(world).context("while the same seats were sold leg by leg")?;
+    let resold = door::resell(world).context("while a seat was sold again")?;
+    counters::until_dry(world, Town::Kabwe, &["KAP", "NDO", "KIT", "CGA", "SOL"])
+        .context("while Kabwe sold out")?;
+    crash::crash(world).context("while the power failed in Lusaka")?;
+    counters::the_rest(world).context("while Lusaka went on selling")?;
+    door::scans(world, &known, &other_bus, &resold).context("while the bus boarded")?;
+    customer::book(world).context("while customers booked")?;
+    reunion::mend(world).context("while the devices caught up")?;
+    let shifts = reunion::close_shifts(world).context("while the drawers were counted")?;
+    let report = books::reconcile(world, seed, shifts).context("while the books were read")?;
+    world.check()?;
+    Ok(report)
+}
+
+/// Says whether the run kept its promises; fails if it did not.
+pub fn judge(world: &World, report: &Report) -> Result<()> {
+    world.voice.chapter("What must be true, and is");
+    let claims = report.claims();
+    for (holds, claim) in &claims {
+        world.voice.check(*holds, claim);
+    }
+    let broken: Vec<&str> = claims
+        .iter()
+        .filter(|(holds, _)| !holds)
+        .map(|(_, claim)| claim.as_str())
+        .collect();
+    if !broken.is_empty() {
+        bail!("a promise was broken: {}", broken.join("; "));
+    }
+    Ok(())
+}
