@@ -60,17 +60,13 @@ impl Bus {
             .arg(&self.data)
             .args(["--http", "127.0.0.1:0"]);
         let mut child = Child::start("the driver's device", &mut command, &self.log)?;
-        let ready = child
+        let base = child
             .line(READY_DEADLINE, |line| {
                 serde_json::from_str::<Value>(line).ok()
             })
             .and_then(|ready| text(&ready, "http"))
             .map_err(|error| child.blame(error))?;
-        let base = if ready.starts_with("http") {
-            ready
-        } else {
-            format!("http://{ready}")
-        };
+
         self.running = Some((child, Caller::new(&base, None)));
         Ok(())
     }

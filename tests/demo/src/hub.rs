@@ -82,13 +82,20 @@ impl Cli {
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--data-dir").arg(&self.data).args(words);
+        command
+            .arg("--json")
+            .arg("--data-dir")
+            .arg(&self.data)
+            .args(words);
         command
     }
 
-    /// Runs one command to its end.
-    pub fn run(&self, words: &[&str]) -> Result<String> {
-        run(&mut self.command(words), &self.log)
+    /// Runs one command to its end and gives its answer.
+    pub fn run(&self, words: &[&str]) -> Result<Value> {
+        let printed = run(&mut self.command(words), &self.log)?;
+        let last = printed.lines().last().unwrap_or_default();
+        serde_json::from_str(last)
+            .with_context(|| format!("`mwimule-hub {}` did not answer in JSON", words.join(" ")))
     }
 
     /// Starts the hub; devices are told to reach it at `public`.
@@ -107,12 +114,7 @@ impl Cli {
             serde_json::from_str::<Value>(line).ok()
         });
         let ready = ready.map_err(|error| child.blame(error))?;
-        let http = text(&ready, "http")?;
-        let base = if http.starts_with("http") {
-            http
-        } else {
-            format!("http://{http}")
-        };
+        let base = text(&ready, "hub_url")?;
         Ok(Hub {
             office: Caller::new(&base, Some(token)),
             public: Caller::new(&base, None),
@@ -196,9 +198,7 @@ impl Hub {
     /// The public keys that tickets verify with.
     pub fn keys(&self) -> Result<Vec<KeyLine>> {
         let answer = self.fetch("/keys")?;
-        let keys = answer
-            .as_array()
-            .map_or_else(|| list(&answer, "items"), Ok)?;
+        let keys = answer.as_array().context("the keys are no list")?;
         keys.iter()
             .map(|key| {
                 Ok(KeyLine {

@@ -13,6 +13,8 @@ use crate::people::Party;
 use crate::voice::Who;
 
 const READY_DEADLINE: Duration = Duration::from_mins(1);
+/// How long a request for a lease waits for the hub's answer.
+const LEASE_WAIT_MS: u64 = 20_000;
 
 /// A counter in one town.
 #[derive(Debug)]
@@ -147,17 +149,13 @@ impl Station {
             .args(["--http", "127.0.0.1:0"]);
         let name = self.who.program();
         let mut child = Child::start(name, &mut command, &self.log)?;
-        let ready = child
+        let base = child
             .line(READY_DEADLINE, |line| {
                 serde_json::from_str::<Value>(line).ok()
             })
             .and_then(|ready| text(&ready, "http"))
             .map_err(|error| child.blame(error))?;
-        let base = if ready.starts_with("http") {
-            ready
-        } else {
-            format!("http://{ready}")
-        };
+
         self.running = Some((child, Caller::new(&base, None)));
         Ok(())
     }
@@ -177,7 +175,7 @@ impl Station {
 
     /// Where its ticket key is, for a thief.
     pub fn ticket_key_file(&self) -> PathBuf {
-        self.data.join("ticket.key")
+        self.data.join("keys").join("ticket.key")
     }
 
     fn post(&self, path: &str, body: &Value) -> Result<Answer> {
@@ -206,9 +204,20 @@ impl Station {
             .collect();
         let body = json!({
             "command_id": request, "trip": trip, "boarding": self.stop, "wants": wants,
+            "wait_ms": LEASE_WAIT_MS,
         });
-        self.send("/lease/request", &body)?;
+        let answer = self.send("/lease/request", &body)?;
+        if text(&answer, "state")? != "granted" {
+            bail!("the hub did not grant {} its seats: {answer}", self.town);
+        }
         Ok(())
+    }
+
+    /// Whether it has heard of a trip.
+    pub fn knows(&self, trip: i64) -> Result<bool> {
+        let answer = self.fetch("/trips")?;
+        let trips = answer.as_array().context("the trips are no list")?;
+        Ok(trips.iter().any(|t| t["trip"] == trip))
     }
 
     /// Seats of a trip that it may still sell, and how many grants they come from.
@@ -318,10 +327,8 @@ impl Station {
     /// The numbers of all tickets that it ever sold, by its own books.
     pub fn ticket_ids(&self) -> Result<Vec<String>> {
         let answer = self.fetch("/tickets")?;
-        list(&answer, "tickets")?
-            .iter()
-            .map(|t| text(t, "id"))
-            .collect()
+        let sold = answer.as_array().context("the tickets are no list")?;
+        sold.iter().map(|t| text(t, "id")).collect()
     }
 
     /// Stops the program; false if it had to be forced.

@@ -20,6 +20,9 @@ const TOLD_MAX: usize = 4;
 pub fn grants(world: &mut World) -> Result<()> {
     world.voice.chapter("Each counter gets seats of its own");
     let (trip, other) = (world.trip.id, world.other_trip.id);
+    for (town, trips) in [(Town::Lusaka, vec![trip, other]), (Town::Kabwe, vec![trip])] {
+        await_timetable(world, town, &trips)?;
+    }
     let mut ask = |town, trip, wants: &[(&str, usize)]| {
         let request = world.dice.uuid().to_string();
         world.station(town).ask_for_lease(&request, trip, wants)
@@ -71,6 +74,20 @@ pub fn grants(world: &mut World) -> Result<()> {
         );
     }
     Ok(())
+}
+
+fn await_timetable(world: &mut World, town: Town, trips: &[i64]) -> Result<()> {
+    let patience = world.patience.clone();
+    let station = world.station(town);
+    let what = format!("{}'s timetable", station.town);
+    patience.until(&what, NEWS_DEADLINE, || {
+        for trip in trips {
+            if !station.knows(*trip)? {
+                return Ok(Err(format!("trip {trip} is not in it")));
+            }
+        }
+        Ok(Ok(()))
+    })
 }
 
 fn await_seats(world: &mut World, town: Town, trip: i64, wanted: usize) -> Result<()> {
