@@ -82,6 +82,9 @@ pub struct EmbeddedPostgres {
     watcher: Child,
     /// The cluster runs for as long as this end of the pipe is open.
     pipe: Option<ChildStdin>,
+    programs: Programs,
+    account: Account,
+    durability: Durability,
     _lock: Lock,
 }
 
@@ -138,10 +141,32 @@ impl EmbeddedPostgres {
             socket_folder,
             watcher,
             pipe,
+            programs,
+            account,
+            durability,
             _lock: lock,
         };
         running.wait_until_ready()?;
         Ok(running)
+    }
+
+    /// Starts the server again if it has ended by itself; says whether it had.
+    pub fn restart_if_ended(&mut self) -> Result<bool, PostgresError> {
+        if matches!(self.watcher.try_wait(), Ok(None)) {
+            return Ok(false);
+        }
+        drop(self.pipe.take());
+        make_way(&self.folder)?;
+        self.watcher = serve(
+            &self.programs,
+            &self.account,
+            &self.folder,
+            &self.socket_folder,
+            self.durability,
+        )?;
+        self.pipe = self.watcher.stdin.take();
+        self.wait_until_ready()?;
+        Ok(true)
     }
 
     fn wait_until_ready(&mut self) -> Result<(), PostgresError> {

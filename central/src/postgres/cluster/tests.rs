@@ -89,6 +89,23 @@ async fn a_server_that_was_killed_is_recovered_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_server_that_was_killed_is_started_again_beside_its_hub() {
+    let scratch = Scratch::new();
+    let mut postgres = start(&scratch.cluster()).await.unwrap();
+    assert!(!postgres.restart_if_ended().unwrap());
+    let first = postgres.postmaster_pid().unwrap();
+    kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
+    let deadline = Instant::now() + STOP_TIMEOUT;
+    while !postgres.restart_if_ended().unwrap() {
+        assert!(Instant::now() < deadline, "the end went unnoticed");
+        // tidy-allow-sleep: between two looks, deadline above
+        tokio::time::sleep(POLL).await;
+    }
+    assert_ne!(postgres.postmaster_pid(), Some(first));
+    assert_eq!(ask(&postgres, "SELECT 'here'").await, "here");
+}
+
+#[tokio::test]
 async fn a_note_of_a_process_that_is_something_else_by_now_is_no_hindrance() {
     let scratch = Scratch::new();
     start(&scratch.cluster()).await.unwrap().stop().unwrap();

@@ -1,0 +1,106 @@
+//! The HTTP API and the hub's page.
+//!
+//! Handlers translate: they check what came, call a service or a view, and answer JSON. Every
+//! error becomes a problem document in [`problem`]. The API describes itself at `/openapi.json`.
+
+mod auth;
+mod bookings;
+mod extract;
+mod health;
+mod home;
+mod keys;
+mod office;
+mod problem;
+mod trips;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::db::Db;
+use crate::keys::HubKeys;
+use auth::BearerScheme;
+use problem::Problem;
+
+/// The largest body that a request may have.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long a request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What every handler works with.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// The database.
+    pub db: Db,
+    /// The hub's keys.
+    pub keys: Arc<HubKeys>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Mwimule hub",
+        description = "Trips, seats, bookings and reconciliation. Times are RFC 3339 in UTC; \
+                       money is integer minor units beside an ISO 4217 code; errors are RFC 9457 \
+                       problem documents with stable types.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    components(schemas(Problem)),
+    modifiers(&BearerScheme)
+)]
+struct Document;
+
+fn described() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(trips::list))
+        .routes(routes!(trips::show))
+        .routes(routes!(trips::seats))
+        .routes(routes!(bookings::create))
+        .routes(routes!(bookings::show))
+        .routes(routes!(keys::list))
+        .routes(routes!(office::nodes))
+        .routes(routes!(office::leases))
+        .routes(routes!(office::tickets))
+        .routes(routes!(office::shifts))
+        .routes(routes!(office::ledger))
+        .routes(routes!(office::conflicts))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+}
+
+/// The OpenAPI 3.1 document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    described().into_openapi()
+}
+
+/// Every route.
+pub fn router(api: Api) -> Router {
+    let (routes, document) = described().split_for_parts();
+    let document = axum::Json(document);
+    routes
+        .route(
+            "/openapi.json",
+            axum::routing::get(move || async { document }),
+        )
+        .route("/", axum::routing::get(home::page))
+        .fallback(|| async { Problem::not_found("there is nothing at this address") })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(from_fn(in_time))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(api)
+}
+
+/// A request that takes too long is given up; what it had begun is rolled back.
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::timed_out().into_response(),
+    }
+}
