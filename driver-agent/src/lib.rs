@@ -1,1 +1,7 @@
-//! stub
+//! The onboard validator: a shell over an embedded edge-node.
+//!
+//! Store, engine, link and local API are the edge node's; here is only what a driver needs on top:
+//! a scanner that types lines, and answers that can be read from two metres away.
+
+pub mod banner;
+pub mod scanner;

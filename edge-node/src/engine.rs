@@ -19,7 +19,7 @@ pub mod sync;
 pub use command::{Command, SellOrder};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use error::EngineError;
-pub use log::VerifiedEvent;
+pub use log::{VerifiedEvent, verify_log};
 pub use outcome::{IssuedTicket, Outcome, SaleReceipt, ScanOutcome, ShiftReport};
 pub use personal::Personal;
 pub use scan::Explanation;
@@ -27,7 +27,7 @@ pub use status::{LeaseStatus, Status, TripListing};
 
 use domain::counter::{Catalogue, CounterState};
 use domain::event::ChainHead;
-use domain::ids::{CommandId, CompanyId, NodeId, NodeIncarnation};
+use domain::ids::{CommandId, CompanyId, NodeId, NodeIncarnation, TripId};
 use domain::scan::TripView;
 use domain::ticket::Suite;
 use domain::time::Instant;
@@ -92,6 +92,8 @@ pub struct Engine {
     loaded: Loaded,
     /// A commit failed: what is in memory may disagree with disk.
     stale: bool,
+    /// The trip that is boarding, where somebody said so.
+    boarding: Option<TripId>,
 }
 
 impl core::fmt::Debug for Engine {
@@ -117,6 +119,7 @@ impl Engine {
             sidecar,
             loaded,
             stale: false,
+            boarding: None,
         })
     }
 
@@ -213,13 +216,28 @@ impl Engine {
     }
 
     /// What the node knows as a validator of one trip.
-    pub fn view(&self, trip: domain::ids::TripId) -> Option<&TripView> {
+    pub fn view(&self, trip: TripId) -> Option<&TripView> {
         self.loaded.views.get(&trip)
     }
 
     /// The trips that the node validates.
-    pub fn validated_trips(&self) -> impl Iterator<Item = domain::ids::TripId> + '_ {
+    pub fn validated_trips(&self) -> impl Iterator<Item = TripId> + '_ {
         self.loaded.views.keys().copied()
+    }
+
+    /// Which trip is boarding: the one that was named, or the only one whose manifest is here.
+    pub fn boarding(&self) -> Option<TripId> {
+        let mut trips = self.loaded.views.keys().copied();
+        self.boarding
+            .or_else(|| match (trips.next(), trips.next()) {
+                (Some(trip), None) => Some(trip),
+                (None | Some(_), _) => None,
+            })
+    }
+
+    /// Names the trip that is boarding, until the program ends.
+    pub fn set_boarding(&mut self, trip: Option<TripId>) {
+        self.boarding = trip;
     }
 
     /// The store, to look at.

@@ -29,7 +29,9 @@ pub struct Store {
 
 impl core::fmt::Debug for Store {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Store").field("disk", &self.disk).finish()
+        f.debug_struct("Store")
+            .field("disk", &self.disk)
+            .finish_non_exhaustive()
     }
 }
 

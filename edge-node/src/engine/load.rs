@@ -94,9 +94,10 @@ impl Loaded {
         };
         loaded.load_facts(store, config)?;
         loaded.load_log(store, opened.incarnation, config)?;
-        loaded.doubt = match opened.doubt {
-            true => Some(Doubt::DatabaseMissing),
-            false => sidecar.doubt(store, &loaded.head)?,
+        loaded.doubt = if opened.doubt {
+            Some(Doubt::DatabaseMissing)
+        } else {
+            sidecar.doubt(store, &loaded.head)?
         };
         Ok(loaded)
     }
@@ -124,7 +125,9 @@ impl Loaded {
             let keys = &self.keys;
             let view = self.views.entry(trip).or_insert_with(|| {
                 let mut view = TripView::new(trip);
-                keys.iter().for_each(|key| view.add_key(key.clone()));
+                for key in keys {
+                    view.add_key(key.clone());
+                }
                 view
             });
             view.bundle_at = Some(at);
@@ -196,12 +199,13 @@ impl Loaded {
             }
             self.state.begin_incarnation(incarnation);
             for grant in grants.iter().filter(|g| g.incarnation == incarnation) {
-                match verified(&grant.signed, &config.hub_keys) {
-                    Some(grant) => self.state.deliver(grant),
-                    None => tracing::warn!(
+                if let Some(grant) = verified(&grant.signed, &config.hub_keys) {
+                    self.state.deliver(grant);
+                } else {
+                    tracing::warn!(
                         trip = %grant.trip, lease = %grant.lease_no,
                         "a stored grant is not signed by the hub: it is left alone"
-                    ),
+                    );
                 }
             }
             let head = self.replay(store, incarnation, config.node)?;

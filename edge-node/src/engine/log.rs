@@ -1,13 +1,13 @@
 //! Writing events, and proving that a log is whole.
 
 use domain::event::{ChainHead, Envelope, EventBody, SignedEvent, encode_body, personal_hash};
-use domain::ids::{CommandId, EventHash, NodeIncarnation, Seq};
+use domain::ids::{CommandId, EventHash, NodeId, NodeIncarnation, Seq};
 use domain::time::Instant;
-use ed25519_dalek::Signature;
+use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 
 use super::{Engine, EngineError};
-use crate::store::{EventRow, SEQ_MAX, StoreError};
+use crate::store::{EventRow, SEQ_MAX, Store, StoreError};
 
 /// An event whose place, hash and signature were checked, for an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,37 +90,14 @@ impl Engine {
         self.commit(&row, &body)
     }
 
-    /// Reads a log from its first event and proves each: its place, its hash, its signature.
-    /// `take` gets the events in order; the answer is how many there were.
+    /// Proves the log of an incarnation on this disk; see [`verify_log`].
     pub fn verify_log<E: From<EngineError>>(
         &self,
         incarnation: NodeIncarnation,
-        mut take: impl FnMut(VerifiedEvent) -> Result<(), E>,
+        take: impl FnMut(VerifiedEvent) -> Result<(), E>,
     ) -> Result<u64, E> {
-        let mut head = ChainHead::empty(incarnation);
-        let public = self.config.keys.event.verifying_key();
-        loop {
-            let rows = self
-                .store
-                .events(self.config.node, incarnation, head.seq, 1_000)
-                .map_err(EngineError::from)?;
-            if rows.is_empty() {
-                return Ok(head.seq.0);
-            }
-            for row in rows {
-                let bad = |what| EngineError::from(self.store.bad_event(&row.event, what));
-                check_link(&head, &row.event).map_err(bad)?;
-                let signature = Signature::from_bytes(&row.event.signature);
-                public
-                    .verify_strict(&row.event.envelope.signed_bytes(), &signature)
-                    .map_err(|_| bad("its signature is not this device's"))?;
-                head = row.event.head();
-                take(VerifiedEvent {
-                    event: row.event,
-                    command: row.command,
-                })?;
-            }
-        }
+        let key = self.config.keys.event.verifying_key();
+        verify_log(&self.store, self.config.node, &key, incarnation, take)
     }
 
     /// The incarnations whose logs are on this disk, the running one last.
@@ -131,7 +108,7 @@ impl Engine {
 
 /// The envelope that follows a head.
 pub(super) fn envelope_after(
-    node: domain::ids::NodeId,
+    node: NodeId,
     head: &ChainHead,
     now: Instant,
 ) -> Result<Envelope, EngineError> {
@@ -151,4 +128,36 @@ pub(super) fn envelope_after(
         personal: None,
         body: vec![],
     })
+}
+
+/// Reads a log from its first event and proves each: its place, its hash, its signature.
+/// `take` gets the events in order; the answer is how many there were.
+pub fn verify_log<E: From<EngineError>>(
+    store: &Store,
+    node: NodeId,
+    key: &VerifyingKey,
+    incarnation: NodeIncarnation,
+    mut take: impl FnMut(VerifiedEvent) -> Result<(), E>,
+) -> Result<u64, E> {
+    let mut head = ChainHead::empty(incarnation);
+    loop {
+        let rows = store
+            .events(node, incarnation, head.seq, 1_000)
+            .map_err(EngineError::from)?;
+        if rows.is_empty() {
+            return Ok(head.seq.0);
+        }
+        for row in rows {
+            let bad = |what| EngineError::from(store.bad_event(&row.event, what));
+            check_link(&head, &row.event).map_err(bad)?;
+            let signature = Signature::from_bytes(&row.event.signature);
+            key.verify_strict(&row.event.envelope.signed_bytes(), &signature)
+                .map_err(|_| bad("its signature is not this device's"))?;
+            head = row.event.head();
+            take(VerifiedEvent {
+                event: row.event,
+                command: row.command,
+            })?;
+        }
+    }
 }

@@ -73,15 +73,12 @@ impl Engine {
             seat: decision.issuer.and(decision.seat),
             hold: hold_of(trip, &decision),
         };
-        let body = EventBody::Scan(record);
+        let body = EventBody::Scan(record.clone());
         let mut envelope = self.next_envelope(now)?;
         envelope.body = encode_body(&body);
         let row = self.sign(envelope, None, Some(id), Some(to_cbor(&aside)));
         self.commit(&row, &body)?;
-        match &body {
-            EventBody::Scan(record) => Ok(Outcome::Scanned(self.scan_outcome(&row, record))),
-            _ => Err(EngineError::CommandReused(id)),
-        }
+        Ok(Outcome::Scanned(self.scan_outcome(&row, &record)))
     }
 
     fn decide(&self, trip: TripId, text: &str, now: Instant) -> Result<ScanDecision, EngineError> {

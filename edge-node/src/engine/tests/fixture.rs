@@ -213,10 +213,11 @@ pub(super) fn sell(
     n: u128,
     order: SellOrder,
 ) -> Result<SaleReceipt, EngineError> {
-    match engine.execute(command(n), Command::Sell(order), NOW, &mut NoEffects)? {
-        Outcome::Sold(receipt) => Ok(receipt),
-        other => panic!("a sale led to {other:?}"),
-    }
+    let outcome = engine.execute(command(n), Command::Sell(order), NOW, &mut NoEffects)?;
+    let Outcome::Sold(receipt) = outcome else {
+        panic!("a sale led to {outcome:?}");
+    };
+    Ok(receipt)
 }
 
 pub(super) fn listed(ticket: &IssuedTicket, state: TicketState) -> Item {

@@ -9,10 +9,11 @@ use crate::sidecar::Doubt;
 use crate::store::Disk;
 
 fn blocked(engine: &mut Engine, n: u128) -> Doubt {
-    match open_shift(engine, n).unwrap_err() {
-        EngineError::Blocked(doubt) => doubt,
-        other => panic!("not blocked: {other}"),
-    }
+    let error = open_shift(engine, n).unwrap_err();
+    let EngineError::Blocked(doubt) = error else {
+        panic!("not blocked: {error}");
+    };
+    doubt
 }
 
 #[test]

@@ -16,13 +16,11 @@ fn scan(engine: &mut Engine, n: u128, trip: TripId, text: &str) -> ScanOutcome {
         trip,
         text: text.to_owned(),
     };
-    match engine
-        .execute(command(n), scan, NOW, &mut NoEffects)
-        .unwrap()
-    {
-        Outcome::Scanned(outcome) => outcome,
-        other => panic!("a scan led to {other:?}"),
-    }
+    let outcome = engine.execute(command(n), scan, NOW, &mut NoEffects);
+    let Ok(Outcome::Scanned(outcome)) = outcome else {
+        panic!("a scan led to {outcome:?}");
+    };
+    outcome
 }
 
 /// Three tickets of the station: a voided one, its successor on the same seat, and another.
