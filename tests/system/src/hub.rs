@@ -1,0 +1,186 @@
+//! The hub: the `mwimule-hub` program on a Postgres of its own.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use jiff::{Timestamp, ToSpan as _};
+use serde_json::Value;
+
+use crate::http::{list, number, text};
+use crate::{Caller, Child, Dice, Place, Ran};
+
+/// The company of every test.
+pub const COMPANY: &str = "Mwimule Coaches";
+const ZONE: &str = "Africa/Lusaka";
+const PAGE_ROWS: usize = 500;
+/// Below the ports that systems give away by themselves, so that a killed hub finds its own free.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A hub, running or not.
+#[derive(Debug)]
+pub struct Hub {
+    program: PathBuf,
+    data: PathBuf,
+    log: PathBuf,
+    quic: String,
+    child: Option<Child>,
+    base: String,
+    token: String,
+}
+
+/// A trip as the hub lists it.
+#[derive(Debug, Clone)]
+pub struct Trip {
+    /// Its number.
+    pub id: u64,
+    /// Codes of its stops, in order.
+    pub stops: Vec<String>,
+    /// How many seats.
+    pub seats: u64,
+}
+
+/// A UDP address that is free, and stays so for a while when its holder dies.
+fn own_udp_address() -> Result<String> {
+    let mut dice = Dice::unseeded();
+    for _ in 0..1_000 {
+        let port = PORTS.start + dice.below(u64::from(PORTS.end - PORTS.start)) as u16;
+        if let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(socket.local_addr()?.to_string());
+        }
+    }
+    bail!("no UDP port is free");
+}
+
+impl Hub {
+    /// Starts a hub in a folder of its own, with a company and its timetable for three days.
+    pub fn found(place: &Place, name: &str) -> Result<Self> {
+        let mut hub = Self::bare(place, name)?;
+        hub.start()?;
+        hub.command(&[
+            "company",
+            "create",
+            COMPANY,
+            "--zone",
+            ZONE,
+            "--currency",
+            "ZMW",
+        ])?;
+        let made = hub.command(&["admin", "create", "--company", COMPANY, "--name", "office"])?;
+        hub.token = text(&made, "token")?;
+        let feed = Place::fixture("zambia-gtfs");
+        let feed = feed.to_str().context("the fixture's path is no text")?;
+        hub.command(&["gtfs", "import", feed, "--company", COMPANY, "--days", "3"])?;
+        Ok(hub)
+    }
+
+    fn bare(place: &Place, name: &str) -> Result<Self> {
+        Ok(Self {
+            program: place.program("mwimule-hub")?,
+            data: place.path(name),
+            log: place.log(name),
+            quic: own_udp_address()?,
+            child: None,
+            base: String::new(),
+            token: String::new(),
+        })
+    }
+
+    fn words(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--json").arg("--data-dir").arg(&self.data);
+        command.args(words);
+        command
+    }
+
+    /// Runs one of its commands that must succeed.
+    pub fn command(&self, words: &[&str]) -> Result<Value> {
+        Ran::good(&mut self.words(words))?.json()
+    }
+
+    /// Where devices reach it, without a relay.
+    pub fn quic(&self) -> &str {
+        &self.quic
+    }
+
+    /// Starts the program and waits until it answers.
+    pub fn start(&mut self) -> Result<()> {
+        let serve = ["serve", "--http", "127.0.0.1:0", "--quic", &self.quic];
+        let child = Child::start("the hub", &mut self.words(&serve), &self.log)?;
+        self.base = text(&child.ready()?, "hub_url")?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.take().context("the hub does not run")?.kill()
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub fn stop(&mut self) -> Result<()> {
+        let status = self.child.take().context("the hub does not run")?.stop()?;
+        anyhow::ensure!(status.success(), "the hub ended with {status}");
+        Ok(())
+    }
+
+    /// Fails if it ended by itself.
+    pub fn check(&mut self) -> Result<()> {
+        let child = self.child.as_mut().context("the hub does not run")?;
+        match child.ended()? {
+            None => Ok(()),
+            Some(status) => bail!("the hub ended by itself: {status}"),
+        }
+    }
+
+    /// Its API as the office sees it.
+    pub fn office(&self) -> Caller {
+        Caller::new(&self.base, Some(&self.token))
+    }
+
+    /// Every row of a paged list.
+    pub fn rows(&self, path: &str) -> Result<Vec<Value>> {
+        let office = self.office();
+        let glue = if path.contains('?') { '&' } else { '?' };
+        let mut rows = vec![];
+        let mut after = String::new();
+        loop {
+            let page = office.fetch(&format!("{path}{glue}limit={PAGE_ROWS}{after}"))?;
+            rows.extend_from_slice(list(&page, "items")?);
+            match page["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    /// Tomorrow's trips that begin at a stop: boarding does not close while a test runs.
+    pub fn trips_from(&self, stop: &str) -> Result<Vec<Trip>> {
+        let today = Timestamp::now().in_tz(ZONE)?.date();
+        let date = today.checked_add(1.day())?;
+        let mut trips = vec![];
+        for row in self.rows(&format!("/trips?date={date}&from={stop}"))? {
+            let stops: Result<Vec<String>> = list(&row, "stops")?
+                .iter()
+                .map(|s| text(s, "code"))
+                .collect();
+            let trip = Trip {
+                id: number(&row, "trip")? as u64,
+                stops: stops?,
+                seats: number(&row, "seat_count")? as u64,
+            };
+            if trip.stops.first().is_some_and(|first| first == stop) {
+                trips.push(trip);
+            }
+        }
+        anyhow::ensure!(!trips.is_empty(), "no trip begins at {stop} on {date}");
+        Ok(trips)
+    }
+
+    /// Makes a one-use code for a device that will reach the hub at `addr`.
+    pub fn code(&self, addr: &str, words: &[&str]) -> Result<String> {
+        let enrol = ["node", "enrol", "--company", COMPANY, "--public-addr", addr];
+        text(&self.command(&[&enrol, words].concat())?, "code")
+    }
+}
