@@ -8,16 +8,16 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::children::Child;
-use crate::http::{Caller, list, number, text};
+use crate::http::{Caller, number, text};
 use crate::station::Place;
 
 const READY_DEADLINE: Duration = Duration::from_mins(1);
+/// How long an answer may take; the driver expects it within a second.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The onboard device.
 #[derive(Debug)]
 pub struct Bus {
-    /// The node's number.
-    pub node: String,
     data: PathBuf,
     program: PathBuf,
     log: PathBuf,
@@ -37,9 +37,8 @@ pub struct Seen {
 
 impl Bus {
     /// Enrols the device with a one-use code.
-    pub fn enrol(place: Place<'_>, node: String, code: &str) -> Result<Self> {
+    pub fn enrol(place: Place<'_>, code: &str) -> Result<Self> {
         let bus = Self {
-            node,
             data: place.data.join("bus"),
             program: place.bin_dir.join("mwimule-driver"),
             log: place.logs.join("bus.log"),
@@ -55,8 +54,7 @@ impl Bus {
     pub fn start(&mut self) -> Result<()> {
         let mut command = Command::new(&self.program);
         command
-            .arg("run")
-            .arg("--data-dir")
+            .args(["--json", "run", "--data-dir"])
             .arg(&self.data)
             .args(["--http", "127.0.0.1:0"]);
         let mut child = Child::start("the driver's device", &mut command, &self.log)?;
@@ -89,13 +87,15 @@ impl Bus {
         caller.fetch(path).map_err(|error| child.blame(error))
     }
 
-    /// Numbers of the tickets on its manifest of a trip.
-    pub fn manifest(&self, trip: i64) -> Result<Vec<String>> {
-        let manifest = self.fetch(&format!("/manifest?trip={trip}"))?;
-        list(&manifest, "tickets")?
-            .iter()
-            .map(|t| text(t, "id"))
-            .collect()
+    /// What it would answer to a ticket, recording nothing; `None` while it knows nothing of the
+    /// trip.
+    pub fn would_answer(&self, trip: i64, qr: &str) -> Result<Option<String>> {
+        let (child, caller) = self.running()?;
+        let body = json!({"trip": trip, "text": qr});
+        let told = caller
+            .post("/explain", &[], &body)
+            .map_err(|error| child.blame(error))?;
+        Ok(told.body["answer"].as_str().map(str::to_owned))
     }
 
     /// Events in its own log that the hub has not stored.
@@ -103,13 +103,21 @@ impl Bus {
         number(&self.fetch("/status")?, "unsynced")
     }
 
-    /// Holds a ticket before the scanner.
-    pub fn scan(&mut self, command: &str, trip: i64, qr: &str) -> Result<Seen> {
-        let (child, caller) = self.running()?;
-        let body = json!({"command_id": command, "trip": trip, "text": qr});
-        let answer = caller
-            .send("/scan", &body)
-            .map_err(|error| child.blame(error))?;
+    /// Holds a ticket before the scanner, which types its code, and reads the screen.
+    pub fn scan(&mut self, qr: &str) -> Result<Seen> {
+        let (child, _) = self
+            .running
+            .as_mut()
+            .context("the driver's device is not running")?;
+        child.type_line(qr)?;
+        let answer = child.line(ANSWER_DEADLINE, |line| {
+            if line.starts_with("NOT CHECKED") { Some(Err(line.to_owned())) } else { serde_json::from_str::<Value>(line).ok().map(Ok) }
+        });
+        let answer = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(why)) => return Err(child.blame(anyhow::anyhow!(why))),
+            Err(error) => return Err(child.blame(error)),
+        };
         Ok(Seen {
             answer: text(&answer, "answer")?,
             reason: text(&answer, "reason")?,

@@ -122,21 +122,18 @@ pub fn connected(world: &mut World) -> Result<Vec<Ticket>> {
     let party = Party::new(&mut world.dice, 1, 0);
     let from_kabwe = world.sell_aloud(Town::Kabwe, Wish { to: "NDO", ..wish }, &party)?;
     world.drain(|_| {})?;
-    let wanted = known
-        .iter()
-        .chain(&from_kabwe)
-        .map(|t| t.id.clone())
-        .collect::<Vec<_>>();
+
+    let wanted: Vec<&Ticket> = known.iter().chain(&from_kabwe).collect();
     world
         .patience
         .until("the manifest on the bus", NEWS_DEADLINE, || {
-            let listed = world.bus.manifest(trip)?;
-            let missing = wanted.iter().filter(|id| !listed.contains(id)).count();
-            Ok(if missing == 0 {
-                Ok(())
-            } else {
-                Err(format!("{missing} tickets are missing"))
-            })
+            for ticket in &wanted {
+                let answer = world.bus.would_answer(trip, &ticket.qr)?;
+                if answer.as_deref() != Some("valid") {
+                    return Ok(Err(format!("seat {}: {answer:?}", ticket.seat)));
+                }
+            }
+            Ok(Ok(()))
         })?;
     world.voice.tell(
         Who::Driver,

@@ -76,8 +76,8 @@ pub fn raise(place: Place<'_>, voice: Voice, patience: Patience, dice: Dice) -> 
         "--trip",
         &id,
     ];
-    let (node, code) = admit(&hub, &words)?;
-    let mut bus = Bus::enrol(place, node, &code)?;
+    let (_, code) = admit(&hub, &words)?;
+    let mut bus = Bus::enrol(place, &code)?;
     bus.start()?;
     voice.tell(
         Who::Driver,
