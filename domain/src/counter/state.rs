@@ -11,6 +11,9 @@ use crate::money::{Currency, Minor};
 use crate::seatmap::SeatMap;
 use crate::trip::Legs;
 
+/// How far apart the shift numbers of two incarnations begin.
+const SHIFTS_PER_INCARNATION: u32 = 1_000;
+
 /// The shift that sells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenShift {
@@ -131,7 +134,14 @@ impl CounterState {
 
     /// Begins a new incarnation of the node: every lease of the older one is in doubt and is
     /// never sold from again.
-    pub fn begin_incarnation(&mut self, _: NodeIncarnation) {
+    /// Shifts are numbered from a thousand per incarnation, because the older log may have
+    /// opened shifts that this one does not remember.
+    pub fn begin_incarnation(&mut self, incarnation: NodeIncarnation) {
+        let before = incarnation
+            .0
+            .saturating_sub(1)
+            .saturating_mul(SHIFTS_PER_INCARNATION);
+        self.last_shift = self.last_shift.max(before);
         self.gone.extend(self.offered.keys().copied());
         self.offered.clear();
         self.held.clear();

@@ -381,3 +381,10 @@ fn a_ticket_of_a_sale_is_rebuilt_from_the_log() {
     };
     assert_eq!(sale.ticket(&envelope, 0).unwrap().to_qr(), printed.to_qr());
 }
+
+#[test]
+fn a_new_incarnation_never_reuses_a_shift_number() {
+    let mut desk = Desk::open(&[(1, 0, 2)]);
+    desk.state.begin_incarnation(NodeIncarnation(3));
+    assert_eq!(desk.state.next_shift(), ShiftNo(2_001));
+}
