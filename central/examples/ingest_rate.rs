@@ -1,6 +1,8 @@
 //! How fast queued sales get into Postgres, beside the same final rows written by raw set-based
 //! SQL. `MWIMULE_TEST_DATABASE_URL` names a server whose settings are the ones to measure.
 
+#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -53,7 +55,7 @@ async fn sales(
     let stride = 431;
     let mut next = (0..places.len()).map(|i| places[i * stride % places.len()]);
     for sale in 0..SALES {
-        let party: Vec<_> = (0..1 + [0, 0, 1, 0, 1][sale % 5])
+        let party: Vec<_> = (0..=[0, 0, 1, 0, 1][sale % 5])
             .filter_map(|_| next.next())
             .map(|(grant, seat)| (&grants[grant], (seat, 0, 1 + (sale % 4) as u8)))
             .collect();

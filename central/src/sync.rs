@@ -6,3 +6,6 @@ mod connection;
 pub mod hello;
 pub mod ingest;
 pub mod server;
+
+#[cfg(test)]
+mod tests;

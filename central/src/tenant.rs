@@ -71,3 +71,6 @@ impl TenantTx {
         Ok(self.tx.rollback().await?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,12 +49,11 @@ type TestError = Box<dyn std::error::Error + Send + Sync>;
 impl TestDb {
     /// Makes and migrates a database.
     pub async fn new() -> Result<Self, TestError> {
-        let (url, cluster) = match std::env::var(SERVER_VARIABLE) {
-            Ok(server) => (database_of(&server).await?, None),
-            Err(_) => {
-                let database = TestCluster::database().await?;
-                (database.url.clone(), Some(database))
-            }
+        let (url, cluster) = if let Ok(server) = std::env::var(SERVER_VARIABLE) {
+            (database_of(&server).await?, None)
+        } else {
+            let database = TestCluster::database().await?;
+            (database.url.clone(), Some(database))
         };
         Db::migrate(&url).await?;
         Ok(Self {

@@ -3,3 +3,6 @@
 pub mod inventory;
 pub mod leases;
 pub mod tickets;
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ pub const CODE_LASTS_MS: i64 = 15 * 60_000;
 /// Wrong codes from one address before it has to wait.
 const WRONG_CODES_MAX: u32 = 10;
 /// For how long wrong codes are counted.
-const WRONG_CODES_WINDOW: Duration = Duration::from_secs(60);
+const WRONG_CODES_WINDOW: Duration = Duration::from_mins(1);
 /// Addresses that are remembered; more than that and all are forgotten.
 const ADDRESSES_MAX: usize = 10_000;
 

@@ -113,9 +113,8 @@ async fn sleep_until(started: Instant, deadline: Option<Uptime>) {
 
 async fn read_frames(connection: Arc<Connection>, inputs: mpsc::Sender<HubInput>) {
     loop {
-        let (channel, bytes) = match connection.recv().await {
-            Ok(received) => received,
-            Err(_) => return,
+        let Ok((channel, bytes)) = connection.recv().await else {
+            return;
         };
         match EdgeFrame::from_bytes(&bytes) {
             Ok(frame) if frame.channel() == channel => {

@@ -120,3 +120,6 @@ impl Ingest {
         judge::backlog(&self.db, &self.node).await
     }
 }
+
+#[cfg(test)]
+mod tests;

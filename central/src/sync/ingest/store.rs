@@ -178,7 +178,7 @@ async fn load_known(
     Ok(known)
 }
 
-fn sort<'a>(head: ChainHead, mut known: Known, batches: &'a [Vec<SignedEvent>]) -> Sorted<'a> {
+fn sort(head: ChainHead, mut known: Known, batches: &[Vec<SignedEvent>]) -> Sorted<'_> {
     let mut sorted = Sorted {
         head,
         next: vec![],

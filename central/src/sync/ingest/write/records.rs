@@ -1,6 +1,6 @@
 //! Shifts, scans, cases and verdicts.
 
-use domain::ids::ShiftNo;
+use domain::ids::{ShiftNo, TicketId};
 use domain::ingest::ShiftStanding;
 use domain::time::Instant;
 use uuid::Uuid;
@@ -151,26 +151,30 @@ impl Writes {
         node: &NodeContext,
         now: Instant,
     ) -> Result<(), DbError> {
-        // Cases are rare, and an array of arrays has no column to travel in.
-        for (seq, case) in &self.cases {
-            let tickets: Vec<Uuid> = case.tickets.iter().map(|t| t.0).collect();
-            let against: Vec<Uuid> = case.against.iter().map(|t| t.0).collect();
-            sqlx::query!(
-                "INSERT INTO conflict_case (company_id, node_id, incarnation, seq, reason,
-                     tickets, against, opened_at_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                node.company.0,
-                node.node.0,
-                self.incarnation as i32,
-                seq.0 as i64,
-                case.reason.code(),
-                &tickets,
-                &against,
-                now.0
-            )
-            .execute(tx.conn())
-            .await?;
+        if self.cases.is_empty() {
+            return Ok(());
         }
+        let seqs: Vec<i64> = self.cases.iter().map(|c| c.0.0 as i64).collect();
+        let reasons: Vec<&str> = self.cases.iter().map(|c| c.1.reason.code()).collect();
+        let tickets: Vec<String> = self.cases.iter().map(|c| literal(&c.1.tickets)).collect();
+        let against: Vec<String> = self.cases.iter().map(|c| literal(&c.1.against)).collect();
+        sqlx::query!(
+            "INSERT INTO conflict_case (company_id, node_id, incarnation, opened_at_ms, seq,
+                 reason, tickets, against)
+             SELECT $1, $2, $3, $8, w.seq, w.reason, w.tickets::uuid[], w.against::uuid[]
+             FROM UNNEST($4::bigint[], $5::text[], $6::text[], $7::text[])
+             AS w(seq, reason, tickets, against)",
+            node.company.0,
+            node.node.0,
+            self.incarnation as i32,
+            &seqs,
+            &reasons as _,
+            &tickets,
+            &against,
+            now.0
+        )
+        .execute(tx.conn())
+        .await?;
         Ok(())
     }
 
@@ -199,4 +203,10 @@ impl Writes {
         .await?;
         Ok(())
     }
+}
+
+/// An array as Postgres reads it from text: UNNEST would take an array of arrays apart.
+fn literal(tickets: &[TicketId]) -> String {
+    let ids: Vec<String> = tickets.iter().map(TicketId::to_string).collect();
+    format!("{{{}}}", ids.join(","))
 }
