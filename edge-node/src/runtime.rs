@@ -14,3 +14,6 @@ pub use http::RUN_FILE;
 pub use link::LinkStatus;
 pub use node::{DataDir, Node, NodeOptions, RuntimeError, open_engine};
 pub use writer::{EngineHandle, News, Stopped};
+
+#[cfg(test)]
+mod tests;

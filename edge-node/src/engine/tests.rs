@@ -1,6 +1,6 @@
 //! The engine on real files.
 
-mod fixture;
+pub(crate) mod fixture;
 mod restore;
 mod scanning;
 mod selling;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path as UrlPath, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -51,7 +52,7 @@ impl Api {
     async fn command<Q, A>(
         &self,
         headers: &HeaderMap,
-        body: &Bytes,
+        body: &Body,
         work: fn(&mut Engine, Q, Instant) -> Result<A, Problem>,
     ) -> Response
     where
@@ -77,7 +78,10 @@ impl Api {
     }
 }
 
-fn read<Q: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<Q, Problem> {
+/// A request's body, where it was small enough.
+type Body = Result<Bytes, BytesRejection>;
+
+fn read<Q: DeserializeOwned>(headers: &HeaderMap, body: &Body) -> Result<Q, Problem> {
     let json = headers
         .get(header::CONTENT_TYPE)
         .and_then(|v| v.to_str().ok())
@@ -93,6 +97,13 @@ fn read<Q: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<Q, Pro
             "send JSON with the header Content-Type: application/json",
         ));
     }
+    let body = body.as_ref().map_err(|_| {
+        Problem::new(
+            413,
+            "too_long",
+            &format!("the request is longer than {BODY_BYTES_MAX} bytes"),
+        )
+    })?;
     serde_json::from_slice(body)
         .map_err(|e| Problem::bad_request(&format!("the request cannot be read: {e}")))
 }
@@ -114,7 +125,7 @@ fn answer<A: Serialize>(result: Result<Result<A, Problem>, Stopped>) -> Response
 
 macro_rules! command {
     ($name:ident) => {
-        async fn $name(State(api): Shared, headers: HeaderMap, body: Bytes) -> Response {
+        async fn $name(State(api): Shared, headers: HeaderMap, body: Body) -> Response {
             api.command(&headers, &body, api::$name).await
         }
     };
@@ -128,7 +139,7 @@ command!(scan);
 command!(surrender);
 command!(explain);
 
-async fn request_lease(State(api): Shared, headers: HeaderMap, body: Bytes) -> Response {
+async fn request_lease(State(api): Shared, headers: HeaderMap, body: Body) -> Response {
     let wish = match read::<LeaseWish>(&headers, &body) {
         Ok(wish) => wish,
         Err(problem) => return refuse(&problem),

@@ -25,28 +25,28 @@ use crate::engine::{
 use crate::keys::NodeKeys;
 use crate::store::Disk;
 
-pub(super) const TRIP: TripId = TripId(7);
-pub(super) const NOW: Instant = Instant(1_795_000_000_000);
+pub(crate) const TRIP: TripId = TripId(7);
+pub(crate) const NOW: Instant = Instant(1_795_000_000_000);
 const HOUR_MS: i64 = 3_600_000;
 
-pub(super) fn hub_key() -> SigningKey {
+pub(crate) fn hub_key() -> SigningKey {
     SigningKey::from_bytes(&[42; 32])
 }
 
-pub(super) fn station() -> NodeId {
+pub(crate) fn station() -> NodeId {
     NodeId(Uuid::from_u128(1))
 }
 
-pub(super) fn bus() -> NodeId {
+pub(crate) fn bus() -> NodeId {
     NodeId(Uuid::from_u128(2))
 }
 
-pub(super) fn keys_of(node: NodeId) -> NodeKeys {
+pub(crate) fn keys_of(node: NodeId) -> NodeKeys {
     let n = node.as_bytes()[15];
     NodeKeys::from_seeds([n; 32], [n + 100; 32])
 }
 
-pub(super) fn config(node: NodeId) -> EngineConfig {
+pub(crate) fn config(node: NodeId) -> EngineConfig {
     EngineConfig {
         node,
         company: CompanyId(Uuid::from_u128(99)),
@@ -58,15 +58,15 @@ pub(super) fn config(node: NodeId) -> EngineConfig {
     }
 }
 
-pub(super) fn command(n: u128) -> CommandId {
+pub(crate) fn command(n: u128) -> CommandId {
     CommandId(Uuid::from_u128(n))
 }
 
-pub(super) fn legs(from: u8, to: u8) -> Legs {
+pub(crate) fn legs(from: u8, to: u8) -> Legs {
     Legs::new(StopSeq(from), StopSeq(to)).unwrap()
 }
 
-pub(super) fn company_items() -> Vec<Item> {
+pub(crate) fn company_items() -> Vec<Item> {
     let zone: domain::time::Zone = "Africa/Lusaka".parse().unwrap();
     let stop = |code: &str, hours: i64| TripStop {
         code: StopCode(code.to_owned()),
@@ -117,7 +117,7 @@ pub(super) fn company_items() -> Vec<Item> {
     ]
 }
 
-pub(super) fn grant(no: u16, seats: core::ops::RangeInclusive<u16>) -> Grant {
+pub(crate) fn grant(no: u16, seats: core::ops::RangeInclusive<u16>) -> Grant {
     Grant {
         trip: TRIP,
         lease_no: LeaseNo(no),
@@ -136,7 +136,7 @@ pub(super) fn grant(no: u16, seats: core::ops::RangeInclusive<u16>) -> Grant {
     }
 }
 
-pub(super) fn request(no: u16) -> LeaseRequest {
+pub(crate) fn request(no: u16) -> LeaseRequest {
     LeaseRequest {
         request: RequestId(Uuid::from_u128(5_000 + u128::from(no))),
         trip: TRIP,
@@ -148,16 +148,16 @@ pub(super) fn request(no: u16) -> LeaseRequest {
     }
 }
 
-pub(super) fn signed(grant: &Grant) -> SignedGrant {
+pub(crate) fn signed(grant: &Grant) -> SignedGrant {
     SignedGrant::sign(grant, &hub_key())
 }
 
-pub(super) fn cursor(bucket: BucketId, change: u64) -> BucketCursor {
+pub(crate) fn cursor(bucket: BucketId, change: u64) -> BucketCursor {
     BucketCursor { bucket, change }
 }
 
 /// A station that knows the timetable and holds seats 1 to 3 from LUN.
-pub(super) fn station_on(disk: &Disk) -> Engine {
+pub(crate) fn station_on(disk: &Disk) -> Engine {
     let mut engine = Engine::open(disk, config(station())).unwrap();
     let company = cursor(BucketId::Company, 3);
     engine
@@ -174,7 +174,7 @@ pub(super) fn station_on(disk: &Disk) -> Engine {
     engine
 }
 
-pub(super) fn open_shift(engine: &mut Engine, n: u128) -> Result<Outcome, EngineError> {
+pub(crate) fn open_shift(engine: &mut Engine, n: u128) -> Result<Outcome, EngineError> {
     let open = Command::OpenShift {
         agent: "Mercy".to_owned(),
         float_minor: Minor(5_000),
@@ -183,7 +183,7 @@ pub(super) fn open_shift(engine: &mut Engine, n: u128) -> Result<Outcome, Engine
     engine.execute(command(n), open, NOW, &mut NoEffects)
 }
 
-pub(super) fn order(from: &str, to: &str, seats: &[Option<&str>]) -> SellOrder {
+pub(crate) fn order(from: &str, to: &str, seats: &[Option<&str>]) -> SellOrder {
     SellOrder {
         sell: SellCommand {
             journeys: vec![JourneyWish {
@@ -208,7 +208,7 @@ pub(super) fn order(from: &str, to: &str, seats: &[Option<&str>]) -> SellOrder {
     }
 }
 
-pub(super) fn sell(
+pub(crate) fn sell(
     engine: &mut Engine,
     n: u128,
     order: SellOrder,
@@ -220,7 +220,7 @@ pub(super) fn sell(
     Ok(receipt)
 }
 
-pub(super) fn listed(ticket: &IssuedTicket, state: TicketState) -> Item {
+pub(crate) fn listed(ticket: &IssuedTicket, state: TicketState) -> Item {
     Item::Ticket(ListedTicket {
         id: ticket.id,
         trip: ticket.trip,
@@ -233,11 +233,11 @@ pub(super) fn listed(ticket: &IssuedTicket, state: TicketState) -> Item {
     })
 }
 
-pub(super) fn station_key() -> Item {
+pub(crate) fn station_key() -> Item {
     let public = keys_of(station()).ticket.verifying_key();
     Item::Key(KeyRecord::signing(Issuer::Node(station()), public))
 }
 
-pub(super) fn ids(receipt: &SaleReceipt) -> Vec<TicketId> {
+pub(crate) fn ids(receipt: &SaleReceipt) -> Vec<TicketId> {
     receipt.tickets.iter().map(|t| t.id).collect()
 }
