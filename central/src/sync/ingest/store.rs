@@ -121,6 +121,22 @@ pub(crate) fn hash_of(bytes: &[u8]) -> Result<EventHash, DbError> {
         .map_err(|_| DbError::damaged("the hash of an event"))
 }
 
+/// Whether the batches follow the log and one another, so that no stored hash is asked for. A
+/// batch that was sent again may stand behind a fresh one.
+fn continue_the_log(head: &ChainHead, batches: &[Vec<SignedEvent>]) -> bool {
+    let mut last = head.hash;
+    batches
+        .iter()
+        .all(|batch| match (batch.first(), batch.last()) {
+            (Some(first), Some(end)) => {
+                let follows = first.envelope.prev == last;
+                last = end.hash;
+                follows
+            }
+            _ => true,
+        })
+}
+
 async fn load_known(
     tx: &mut TenantTx,
     node: &NodeContext,
@@ -133,11 +149,7 @@ async fn load_known(
     };
     let firsts = batches.iter().filter_map(|b| b.first());
     let from = firsts.map(|e| e.envelope.seq.0).min().unwrap_or(0);
-    let continues = batches
-        .first()
-        .and_then(|b| b.first())
-        .is_some_and(|e| e.envelope.prev == head.hash);
-    if continues {
+    if continue_the_log(head, batches) {
         return Ok(known);
     }
     let (company, incarnation) = (node.company.0, head.incarnation.0 as i32);

@@ -107,3 +107,20 @@ async fn what_the_database_refuses_is_quarantined_alone_and_keeps_its_money() {
     assert_eq!(c.number(reason).await, 1);
     c.ledger_sums_to_zero().await;
 }
+
+#[tokio::test]
+async fn a_batch_sent_again_behind_a_fresh_one_is_a_duplicate_and_no_fork() {
+    let mut c = Counter::new(4).await;
+    let opened = c.open_shift();
+    let first = c.sell((1, 0, 4));
+    c.deliver(vec![opened.clone(), first.clone()]).await;
+    let fresh = c.sell((2, 0, 4));
+    let mut ingest = c.node.ingest(&c.test.db);
+    let batches = vec![vec![fresh], vec![opened, first]];
+    let outcomes = ingest.store(NodeIncarnation(1), batches).await.unwrap();
+    assert!(outcomes.iter().all(|o| *o != StoreOutcome::NotStored));
+    ingest.judge_all(NodeIncarnation(1)).await.unwrap();
+    assert_eq!(c.number("SELECT count(*) FROM fork_event").await, 0);
+    assert_eq!(c.number("SELECT count(*) FROM node WHERE frozen").await, 0);
+    assert_eq!(c.number(LIVE).await, 2);
+}
