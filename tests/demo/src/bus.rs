@@ -111,7 +111,11 @@ impl Bus {
             .context("the driver's device is not running")?;
         child.type_line(qr)?;
         let answer = child.line(ANSWER_DEADLINE, |line| {
-            if line.starts_with("NOT CHECKED") { Some(Err(line.to_owned())) } else { serde_json::from_str::<Value>(line).ok().map(Ok) }
+            if line.starts_with("NOT CHECKED") {
+                Some(Err(line.to_owned()))
+            } else {
+                serde_json::from_str::<Value>(line).ok().map(Ok)
+            }
         });
         let answer = match answer {
             Ok(Ok(answer)) => answer,

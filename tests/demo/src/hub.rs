@@ -195,6 +195,23 @@ impl Hub {
             .collect()
     }
 
+    /// Seat-legs of some trips that are in the hub's own pool.
+    pub fn free_seat_legs(&self, trips: &[i64]) -> Result<i64> {
+        let mut free = 0;
+        for trip in trips {
+            let map = self.fetch(&format!("/trips/{trip}/seats"))?;
+            for seat in list(&map, "seats")? {
+                for run in list(seat, "runs")?
+                    .iter()
+                    .filter(|run| run["state"] == "free")
+                {
+                    free += number(run, "to")? - number(run, "from")?;
+                }
+            }
+        }
+        Ok(free)
+    }
+
     /// The public keys that tickets verify with.
     pub fn keys(&self) -> Result<Vec<KeyLine>> {
         let answer = self.fetch("/keys")?;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::children::Child;
-use crate::http::text;
+use crate::http::{number, text};
 
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -48,16 +48,26 @@ impl Relay {
         })
     }
 
-    fn say(&self, word: &str) -> Result<()> {
+    fn ask(&self, word: &str) -> Result<String> {
         let mut stream =
             TcpStream::connect(&self.control).context("the relay's control is gone")?;
         writeln!(stream, "{word}")?;
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer)?;
-        if answer.trim() != "ok" {
-            bail!("the relay answered {:?} to {word:?}", answer.trim());
+        Ok(answer.trim().to_owned())
+    }
+
+    fn say(&self, word: &str) -> Result<()> {
+        match self.ask(word)?.as_str() {
+            "ok" => Ok(()),
+            answer => bail!("the relay answered {answer:?} to {word:?}"),
         }
-        Ok(())
+    }
+
+    /// Datagrams that it swallowed while it was stopped.
+    pub fn swallowed(&self) -> Result<i64> {
+        let stats: Value = serde_json::from_str(&self.ask("stats")?)?;
+        Ok(number(&stats, "up.stopped_datagrams")? + number(&stats, "down.stopped_datagrams")?)
     }
 
     /// From here on nothing gets through, in either direction.

@@ -56,6 +56,17 @@ impl Drawer {
     }
 }
 
+/// The right to sell some seats of a trip.
+#[derive(Debug, Clone, Copy)]
+pub struct Lease {
+    /// The trip's number.
+    pub trip: i64,
+    /// Its number, per trip.
+    pub number: i64,
+    /// How many of its seats are untouched.
+    pub seats_left: usize,
+}
+
 /// A ticket as the counter printed it.
 #[derive(Debug, Clone)]
 pub struct Ticket {
@@ -220,19 +231,36 @@ impl Station {
         Ok(trips.iter().any(|t| t["trip"] == trip))
     }
 
-    /// Seats of a trip that it may still sell, and how many grants they come from.
-    pub fn seats_left(&self, trip: i64) -> Result<(usize, usize)> {
+    /// The leases that it sells from.
+    pub fn leases(&self) -> Result<Vec<Lease>> {
         let status = self.fetch("/status")?;
-        let leases = list(&status, "leases")?
+        let lease = |lease: &Value| {
+            Ok(Lease {
+                trip: number(lease, "trip")?,
+                number: number(lease, "lease_no")?,
+                seats_left: number(lease, "seats_left")? as usize,
+            })
+        };
+        list(&status, "leases")?.iter().map(lease).collect()
+    }
+
+    /// Seats of a trip that it may still sell.
+    pub fn seats_left(&self, trip: i64) -> Result<usize> {
+        let leases = self.leases()?;
+        Ok(leases
             .iter()
-            .filter(|l| l["trip"] == trip);
-        let mut seats = 0;
-        let mut grants = 0;
-        for lease in leases {
-            seats += number(lease, "seats_left")? as usize;
-            grants += 1;
-        }
-        Ok((seats, grants))
+            .filter(|l| l.trip == trip)
+            .map(|l| l.seats_left)
+            .sum())
+    }
+
+    /// Gives a lease back to the hub.
+    pub fn surrender(&self, command: &str, lease: &Lease) -> Result<()> {
+        let body = json!({
+            "command_id": command, "trip": lease.trip, "lease_no": lease.number,
+        });
+        self.send("/lease/surrender", &body)?;
+        Ok(())
     }
 
     /// Events in its own log that the hub has not stored.

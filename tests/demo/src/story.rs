@@ -30,6 +30,7 @@ pub fn play(world: &mut World, seed: u64) -> Result<Report> {
     door::scans(world, &known, &other_bus, &resold).context("while the bus boarded")?;
     customer::book(world).context("while customers booked")?;
     reunion::mend(world).context("while the devices caught up")?;
+    reunion::hand_back(world).context("while the counters handed back what was unsold")?;
     let shifts = reunion::close_shifts(world).context("while the drawers were counted")?;
     let report = books::reconcile(world, seed, shifts).context("while the books were read")?;
     world.check()?;

@@ -159,10 +159,9 @@ impl World {
     pub fn show(&mut self, what: &str, qr: &str, expected: &'static str) -> Result<Seen> {
         self.patience.check()?;
         let seen = self.bus.scan(qr)?;
-        let seat = seen
-            .seat
-            .as_ref()
-            .map_or(String::new(), |s| format!(", seat {s}"));
+        let boards = matches!(seen.answer.as_str(), "valid" | "good_but_unlisted");
+        let seat = seen.seat.as_ref().filter(|_| boards);
+        let seat = seat.map_or(String::new(), |s| format!(", seat {s}"));
         let answer = seen.answer.replace('_', " ").to_uppercase();
         self.voice
             .tell(Who::Driver, &format!("{what}: {answer}{seat}"));

@@ -95,7 +95,7 @@ fn await_seats(world: &mut World, town: Town, trip: i64, wanted: usize) -> Resul
     let station = world.station(town);
     let what = format!("{}'s lease", station.town);
     patience.until(&what, NEWS_DEADLINE, || {
-        let (seats, _) = station.seats_left(trip)?;
+        let seats = station.seats_left(trip)?;
         Ok(if seats == wanted {
             Ok(())
         } else {
@@ -216,7 +216,7 @@ pub fn until_dry(world: &mut World, town: Town, destinations: &[&str]) -> Result
     let who = world.station(town).who;
     let (mut told, mut more) = (0, 0);
     loop {
-        let (left, _) = world.station(town).seats_left(trip)?;
+        let left = world.station(town).seats_left(trip)?;
         // The last ones in the queue do not know how many seats are left.
         let most = if left < 4 && world.dice.chance(50) {
             4
@@ -292,10 +292,16 @@ pub fn the_rest(world: &mut World) -> Result<()> {
     world.voice.tell(
         Who::Lusaka,
         &format!(
-            "goes on selling: {} more; {} by both counters without any network",
+            "goes on selling: {} more, {} by both counters without any network",
             count(sold, "ticket"),
             world.tally.tickets_sold_offline
         ),
     );
+    if refused > 0 {
+        let parties = if refused == 1 { "party" } else { "parties" };
+        world.voice.aside(&format!(
+            "{refused} {parties} found too few seats left where they wanted to go"
+        ));
+    }
     Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::http::{number, text};
 use crate::report::ShiftLine;
-use crate::voice::{Who, money};
+use crate::voice::{Who, count, money};
 use crate::world::{NEWS_DEADLINE, Town, World};
 
 /// The relay forwards again; waits until the hub has every event of every device.
@@ -12,25 +12,76 @@ pub fn mend(world: &mut World) -> Result<()> {
     world.voice.chapter("The network is back");
     let voice = world.voice;
     let [lusaka, kabwe, bus] = world.unsynced()?;
+    let swallowed = world.relay.swallowed()?;
+    if lusaka == 0 || kabwe == 0 || bus == 0 || swallowed == 0 {
+        bail!("the devices were not alone: something got through");
+    }
+    world.relay.mend()?;
     voice.tell(
         Who::Network,
-        &format!(
-            "the relay forwards again; waiting: Lusaka {lusaka} events, Kabwe {kabwe}, bus {bus}"
-        ),
+        &format!("the relay forwards again; {swallowed} datagrams knocked in vain meanwhile"),
     );
-    world.relay.mend()?;
+    voice.aside(&format!(
+        "events that wait on the devices: Lusaka {lusaka}, Kabwe {kabwe}, the bus {bus}"
+    ));
     world.cut_off = false;
-    let mut last = [lusaka, kabwe, bus];
+    let mut waiting = [
+        (Who::Lusaka, lusaka),
+        (Who::Kabwe, kabwe),
+        (Who::Driver, bus),
+    ];
     world.drain(|left| {
-        if left != last {
-            last = left;
-            let [lusaka, kabwe, bus] = left;
-            voice.tell(
-                Who::Network,
-                &format!("still to come: Lusaka {lusaka}, Kabwe {kabwe}, bus {bus}"),
-            );
+        for ((who, events), left) in waiting.iter_mut().zip(left) {
+            if left == 0 && *events > 0 {
+                voice.tell(*who, &format!("all {events} events have reached the hub"));
+                *events = 0;
+            }
         }
     })
+}
+
+/// The counters hand back what they did not sell, and the hub's pool grows by it.
+pub fn hand_back(world: &mut World) -> Result<()> {
+    let trips = [world.trip.id, world.other_trip.id];
+    let free_before = world.hub.free_seat_legs(&trips)?;
+    for town in [Town::Lusaka, Town::Kabwe] {
+        let mut unsold = 0;
+        for lease in world.station(town).leases()? {
+            let command = world.dice.uuid().to_string();
+            world.station(town).surrender(&command, &lease)?;
+            unsold += lease.seats_left;
+        }
+        let who = world.station(town).who;
+        let unsold = match unsold {
+            0 => "every seat of them sold".to_owned(),
+            n => format!("{} unsold", count(n, "seat")),
+        };
+        let line = format!("hands back its leases, {unsold}");
+        world.voice.tell(who, &line);
+    }
+    world
+        .patience
+        .until("the leases to be closed at the hub", NEWS_DEADLINE, || {
+            let leases = world.hub.rows("/leases")?;
+            let open = leases.iter().filter(|l| l["status"] != "closed").count();
+            Ok(if open == 0 {
+                Ok(())
+            } else {
+                Err(format!("{open} of {} are open", leases.len()))
+            })
+        })?;
+    let free = world.hub.free_seat_legs(&trips)?;
+    world.voice.tell(
+        Who::Hub,
+        &format!("its own pool on the two buses grows from {free_before} seat-legs to {free}"),
+    );
+    world
+        .voice
+        .aside("also the rest of the way of seats that were sold for a part of it");
+    if free <= free_before {
+        bail!("the hub got nothing back");
+    }
+    Ok(())
 }
 
 /// The agents count their drawers and close; Kabwe's is short. Gives the shifts as the hub has
