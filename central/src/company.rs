@@ -9,3 +9,6 @@ pub use admin::{CompanyError, NewCompany, NewToken, company_named, create, creat
 pub use db::{company_of_token, company_of_trip, find_by_name, zone_and_currency};
 pub(crate) use db::{fares_of, layout_of};
 pub use timetable::{Applied, Counts, KeptTrip, TimetableError, TripChanges, apply};
+
+#[cfg(test)]
+mod tests;

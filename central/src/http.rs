@@ -97,10 +97,13 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
-/// A request that takes too long is given up; what it had begun is rolled back.
+/// A request that takes too long is given up: its transaction ends whole or not at all.
 async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::timed_out().into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests;

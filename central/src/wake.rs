@@ -86,8 +86,36 @@ async fn listen_once(url: &str, bus: &Bus) -> Result<(), sqlx::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Instant;
+
     use uuid::Uuid;
+
+    use super::*;
+    use crate::testing::TestDb;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_command_tells_its_own_bus_a_running_hub_hears() {
+        let test = TestDb::new().await.unwrap();
+        let hub_bus = Bus::new();
+        let mut hub_hears = hub_bus.listen();
+        let url = test.url.clone();
+        let listening = tokio::spawn(async move { listen(&url, &hub_bus).await });
+        let mut command_hears = test.db.bus().listen();
+        let event = BusEvent::Revoked(NodeId(Uuid::from_u128(4)));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        // Told again until the hub has begun to listen.
+        let heard = loop {
+            test.db.bus().tell(event.clone());
+            pass_on(&test.db, &mut command_hears).await.unwrap();
+            let soon = Duration::from_millis(100);
+            if let Ok(heard) = tokio::time::timeout(soon, hub_hears.recv()).await {
+                break heard.unwrap();
+            }
+            assert!(Instant::now() < deadline, "the hub hears nothing");
+        };
+        assert_eq!(heard, event);
+        listening.abort();
+    }
 
     #[test]
     fn every_wake_up_survives_the_way() {

@@ -1,5 +1,8 @@
 //! One booking, one transaction.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use domain::fare::FareIndex;
 use domain::ids::{CompanyId, SaleOrdinal, TicketId};
 use domain::ingest::TicketState;
@@ -9,7 +12,6 @@ use domain::money::Minor;
 use domain::ticket::{SignedTicket, TicketClaim, sign_ticket};
 use domain::time::{Instant, Zone};
 use domain::trip::Trip;
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::db;
@@ -30,6 +32,14 @@ const ATTEMPTS_MAX: u32 = 50;
 const WORTH_ANOTHER_LOOK: [&str; 2] = ["ticket_no_overlap", "booking_company_id_reference_key"];
 /// Letters and digits that nobody confuses.
 const REFERENCE_DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+static LOOKED_AGAIN: AtomicU64 = AtomicU64::new(0);
+
+/// How often bookings of this process lost a race and looked again: never, while the trip's row
+/// lock does its work.
+pub fn looked_again() -> u64 {
+    LOOKED_AGAIN.load(Ordering::Relaxed)
+}
 
 /// A ticket of a booking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +105,8 @@ pub async fn book(
         attempts += 1;
         match book_once(db, keys, company, key, wish, now, &render).await {
             Err(BookingError::Db(error)) if attempts < ATTEMPTS_MAX && is_lost_race(&error) => {
-                tracing::debug!(%error, attempts, "a booking looks again");
+                LOOKED_AGAIN.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, attempts, "a booking looks again");
             }
             done => return done,
         }

@@ -65,7 +65,8 @@ impl Problem {
 
     /// The request took too long.
     pub fn timed_out() -> Self {
-        let detail = "the hub did not finish in time and undid what it had begun: try again";
+        let detail =
+            "the hub did not finish in time: ask again, with the same Idempotency-Key if any";
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "timed-out",

@@ -1,0 +1,5 @@
+//! The API over real HTTP and a real Postgres.
+
+mod bookings;
+mod lists;
+mod site;

@@ -1,0 +1,199 @@
+//! A hub's HTTP side with the Zambian network in it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::ids::CompanyId;
+use domain::time::Instant;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::company::{self, NewCompany};
+use crate::gtfs::{self, Options};
+use crate::http::{Api, router};
+use crate::keys::HubKeys;
+use crate::testing::TestDb;
+
+/// A day that the fixture's calendar serves, far enough ahead that boarding is open.
+pub const DAY: &str = "2034-05-02";
+const NOW: Instant = Instant(1_790_000_000_000);
+
+/// A running API.
+pub struct Site {
+    pub db: TestDb,
+    pub keys: HubKeys,
+    base: String,
+    serving: JoinHandle<()>,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub content_type: String,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// The word at the end of a problem's type.
+    pub fn problem(&self) -> String {
+        assert_eq!(self.content_type, "application/problem+json", "{self:?}");
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status, "{self:?}");
+        let kind = problem["type"].as_str().unwrap_or_default();
+        kind.trim_start_matches("urn:mwimule:problem:").to_owned()
+    }
+}
+
+impl Site {
+    /// A hub without companies.
+    pub async fn new() -> Self {
+        let db = TestDb::new().await.unwrap();
+        let keys = HubKeys::from_bytes(&[7; 32], [8; 32]);
+        let (base, serving) = serve(&db, &keys).await;
+        Self {
+            db,
+            keys,
+            base,
+            serving,
+        }
+    }
+
+    /// The same hub after a restart: nothing is left of the first but the database.
+    pub async fn restart(&mut self) {
+        self.serving.abort();
+        (self.base, self.serving) = serve(&self.db, &self.keys).await;
+    }
+
+    /// A company with one day of the Zambian timetable, and a token of its office.
+    pub async fn company(&self, name: &str) -> (CompanyId, String) {
+        let wanted = NewCompany {
+            name: name.to_owned(),
+            zone: "Africa/Lusaka".parse().unwrap(),
+            currency: "ZMW".parse().unwrap(),
+        };
+        let id = company::create(&self.db.db, &self.keys, &wanted, NOW)
+            .await
+            .unwrap();
+        let feed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/zambia-gtfs");
+        let options = Options {
+            days: 1,
+            ..Options::starting(DAY.parse().unwrap())
+        };
+        let (plan, _) = gtfs::import(&feed, &options).unwrap();
+        company::apply(&self.db.db, id, &plan).await.unwrap();
+        let token = company::create_token(&self.db.db, id, "office", NOW)
+            .await
+            .unwrap();
+        (id, token.token)
+    }
+
+    /// The first trip of a company from Lusaka to Livingstone.
+    pub async fn trip(&self, company: &str) -> u64 {
+        let path = format!("/trips?company={company}&date={DAY}&from=LUN&to=LVI&limit=1");
+        let page = self.get(&path).await.json();
+        page["items"][0]["trip"].as_u64().unwrap()
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        ask(&self.base, path, None, vec![]).await
+    }
+
+    pub async fn get_as(&self, token: &str, path: &str) -> Answer {
+        let header = ("authorization".to_owned(), format!("Bearer {token}"));
+        ask(&self.base, path, None, vec![header]).await
+    }
+
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        ask(&self.base, path, Some(body.to_owned()), headers.collect()).await
+    }
+
+    /// Books adults from Lusaka to Livingstone.
+    pub async fn book(&self, trip: u64, key: &str, adults: usize) -> Answer {
+        let body = booking(trip, adults).to_string();
+        let headers = [
+            ("content-type", "application/json"),
+            ("idempotency-key", key),
+        ];
+        self.post("/bookings", &headers, &body).await
+    }
+
+    /// Books until so many seats are left for the whole journey.
+    pub async fn leave_seats(&self, trip: u64, left: usize) {
+        let seats = self.get(&format!("/trips/{trip}/seats")).await.json();
+        let mut free = seats["free_seats"].as_u64().unwrap() as usize;
+        while free > left {
+            let party = (free - left).min(10);
+            let answer = self.book(trip, &format!("fill-{free}"), party).await;
+            assert_eq!(answer.status, 201, "{answer:?}");
+            free -= party;
+        }
+    }
+}
+
+pub fn booking(trip: u64, adults: usize) -> Value {
+    json!({
+        "trip": trip,
+        "from": "LUN",
+        "to": "LVI",
+        "passengers": vec!["adult"; adults],
+        "contact": { "name": "Mutale Banda", "phone": "+260970000001" },
+    })
+}
+
+async fn serve(db: &TestDb, keys: &HubKeys) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let api = Api {
+        db: db.db.clone(),
+        keys: Arc::new(keys.clone()),
+    };
+    let serving = tokio::spawn(async move {
+        axum::serve(listener, router(api)).await.unwrap();
+    });
+    (base, serving)
+}
+
+async fn ask(
+    base: &str,
+    path: &str,
+    body: Option<String>,
+    headers: Vec<(String, String)>,
+) -> Answer {
+    let url = format!("{base}{path}");
+    let asked = tokio::task::spawn_blocking(move || {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let mut response = if let Some(body) = body {
+            let request = headers
+                .iter()
+                .fold(agent.post(&url), |r, (name, value)| r.header(name, value));
+            request.send(body.as_bytes()).unwrap()
+        } else {
+            let request = headers
+                .iter()
+                .fold(agent.get(&url), |r, (name, value)| r.header(name, value));
+            request.call().unwrap()
+        };
+        let content_type = response.headers().get("content-type");
+        Answer {
+            status: response.status().as_u16(),
+            content_type: content_type
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default()
+                .to_owned(),
+            text: response.body_mut().read_to_string().unwrap(),
+        }
+    });
+    asked.await.unwrap()
+}
