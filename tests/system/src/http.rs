@@ -64,7 +64,20 @@ impl Caller {
 
     /// POST.
     pub fn post(&self, path: &str, body: &Value) -> Result<Answer> {
-        let request = self.agent.post(format!("{}{path}", self.base));
+        self.post_with(path, &[], body)
+    }
+
+    /// POST with further headers.
+    pub fn post_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<Answer> {
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let response = request.send_json(body);
         Self::answer(response).with_context(|| format!("POST {path}"))
     }
