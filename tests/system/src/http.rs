@@ -68,12 +68,7 @@ impl Caller {
     }
 
     /// POST with further headers.
-    pub fn post_with(
-        &self,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &Value,
-    ) -> Result<Answer> {
+    pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
         let mut request = self.agent.post(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
