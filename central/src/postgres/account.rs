@@ -1,6 +1,6 @@
 //! Whom Postgres runs as. It refuses root.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -51,7 +51,9 @@ impl Account {
         std::fs::create_dir_all(folder).map_err(PostgresError::file("cannot make", folder))?;
         let about = std::fs::symlink_metadata(folder)
             .map_err(PostgresError::file("cannot look at", folder))?;
-        if !about.is_dir() || (about.uid() != self.uid() && !nix::unistd::geteuid().is_root()) {
+        // Another user's folder could be exchanged for something else under our hands.
+        let ours = [self.uid(), nix::unistd::geteuid().as_raw()].contains(&about.uid());
+        if !about.is_dir() || !ours {
             return Err(PostgresError::File {
                 what: "cannot use",
                 path: folder.to_owned(),
@@ -59,7 +61,7 @@ impl Account {
             });
         }
         if let Some(user) = &self.user {
-            chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+            lchown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
                 .map_err(PostgresError::file("cannot hand over", folder))?;
         }
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
