@@ -26,6 +26,12 @@ async fn main() -> Result<()> {
     let mut node = company.station(0).await?;
     let events = sales(&company, &mut node).await?;
     let batches: Vec<EventBatch> = events.chunks(BATCH).filter_map(EventBatch::pack).collect();
+    let started = Instant::now();
+    let key = node.event_key.verifying_key();
+    for batch in &batches {
+        batch.unpack(node.id(), &key)?;
+    }
+    println!("verifying alone: {:.3} s", started.elapsed().as_secs_f64());
     drain(&test, &node, batches).await?;
     replay_raw(&test).await
 }

@@ -8,6 +8,7 @@ use domain::event::SignedEvent;
 use domain::ids::NodeIncarnation;
 use sync_protocol::batch::EventBatch;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::{Ingest, Judged, StoreOutcome};
 use crate::db::Db;
@@ -15,6 +16,8 @@ use crate::nodes::NodeContext;
 
 /// Unpacked batches that wait for the database; the session lets in no more than 8 at once.
 const UNPACKED_MAX: usize = 8;
+/// Batches that wait behind the one whose unpacking is waited for; each has a thread by then.
+const UNPACKING_MAX: usize = 1;
 /// How long to wait before the database is asked again, in ms.
 const RETRY_MS: u64 = 500;
 
@@ -36,32 +39,47 @@ pub fn spawn_ingest(
     node: NodeContext,
     batches: mpsc::Receiver<EventBatch>,
     events: mpsc::Sender<IngestEvent>,
-) -> tokio::task::JoinHandle<()> {
+) -> JoinHandle<()> {
+    let (started, under_way) = mpsc::channel(UNPACKING_MAX);
     let (unpacked, waiting) = mpsc::channel(UNPACKED_MAX);
-    tokio::spawn(unpack(node.clone(), batches, unpacked));
+    tokio::spawn(unpack(node.clone(), batches, started));
+    tokio::spawn(collect(under_way, unpacked));
     tokio::spawn(drain(Ingest::new(db, node), waiting, events))
 }
 
+/// Starts to unpack and verify batches as they come; several are under way, in their order.
 async fn unpack(
     node: NodeContext,
     mut batches: mpsc::Receiver<EventBatch>,
-    unpacked: mpsc::Sender<Unpacked>,
+    under_way: mpsc::Sender<JoinHandle<Unpacked>>,
 ) {
     while let Some(batch) = batches.recv().await {
         let (id, key) = (node.node, node.event_key);
-        let done = tokio::task::spawn_blocking(move || {
-            let events = key.map(|key| batch.unpack(id, &key));
-            (batch.incarnation, events)
-        });
-        let unpacked_batch = match done.await {
-            Ok((incarnation, Some(Ok(events)))) => Some((incarnation, events)),
-            Ok((_, Some(Err(error)))) => {
-                tracing::warn!(node = %id, %error, "a batch was not taken");
-                None
+        let work = tokio::task::spawn_blocking(move || {
+            let unpacked = batch.unpack(id, &key?);
+            match unpacked {
+                Ok(events) => Some((batch.incarnation, events)),
+                Err(error) => {
+                    tracing::warn!(node = %id, %error, "a batch was not taken");
+                    None
+                }
             }
-            Ok((_, None)) | Err(_) => None,
-        };
-        if unpacked.send(unpacked_batch).await.is_err() {
+        });
+        if under_way.send(work).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Hands on what has been unpacked, in the order it came.
+async fn collect(
+    mut under_way: mpsc::Receiver<JoinHandle<Unpacked>>,
+    unpacked: mpsc::Sender<Unpacked>,
+) {
+    while let Some(work) = under_way.recv().await {
+        // The work fails only by a panic, which the panic hook has told of.
+        let done = work.await.unwrap_or_default();
+        if unpacked.send(done).await.is_err() {
             return;
         }
     }
