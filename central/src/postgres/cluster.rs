@@ -54,12 +54,13 @@ pub const SETTINGS: [(&str, &str); 19] = [
     ("max_parallel_workers_per_gather", "0"),
 ];
 
-/// Starts the server, and stops it once standard input ends.
+/// Starts the server, and stops it once standard input ends. It asks again and again: a server
+/// that has only begun to start does not hear the first time.
 const WATCH: &str = r#"
 exec 3<&0
 "$@" </dev/null 3<&- &
 postmaster=$!
-{ cat <&3 >/dev/null; kill -INT "$postmaster"; } 2>/dev/null &
+{ cat <&3 >/dev/null; while kill -INT "$postmaster"; do sleep 0.2; done; } 2>/dev/null &
 watcher=$!
 wait "$postmaster"
 kill "$watcher" 2>/dev/null
