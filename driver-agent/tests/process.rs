@@ -1,4 +1,5 @@
 //! The program itself, on real files, with the hub away.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
