@@ -36,6 +36,7 @@ impl Child {
             .open(log)
             .with_context(|| format!("could not open {}", log.display()))?;
         let mut process = command
+            .env("NO_COLOR", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(out.try_clone()?)

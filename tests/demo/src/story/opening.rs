@@ -1,7 +1,7 @@
 //! The programs come up, the timetable comes in, the devices are let in.
 
-use anyhow::{Context as _, Result};
-use jiff::{Timestamp, ToSpan as _};
+use anyhow::{Context as _, Result, bail};
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
 
 use crate::bus::Bus;
 use crate::dice::Dice;
@@ -15,6 +15,8 @@ use crate::world::{Tally, World};
 
 /// Whose local time the timetable is in.
 const ZONE: &str = "Africa/Lusaka";
+/// How long before its departure a bus is still taken for the story.
+const LEAD: SignedDuration = SignedDuration::from_hours(2);
 /// The timetable, in the checkout that the demo was built in.
 const TIMETABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/zambia-gtfs");
 
@@ -39,13 +41,13 @@ pub fn raise(place: Place<'_>, voice: Voice, patience: Patience, dice: Dice) -> 
         ),
     );
     patience.check()?;
-    let trip = tomorrow(&hub, "LUN", "SOL")?;
-    let other_trip = tomorrow(&hub, "LUN", "LVI")?;
+    let trip = next_bus(&hub, "LUN", "SOL")?;
+    let other_trip = next_bus(&hub, "LUN", "LVI")?;
     voice.tell(
         Who::Hub,
         &format!(
             "the bus of this story: Lusaka to Solwezi, {}",
-            local(&trip.departs_at)?
+            local(departure(&trip)?)?
         ),
     );
     let station = |who, town: &'static str, stop: &'static str| {
@@ -120,22 +122,35 @@ fn found_company(cli: &Cli, voice: Voice) -> Result<String> {
     text(&token, "token")
 }
 
-/// The first bus of tomorrow between two stops: boarding never closes during the demo, whatever
-/// the time of day.
-fn tomorrow(hub: &Hub, from: &str, to: &str) -> Result<Trip> {
+/// The next bus between two stops that leaves late enough for boarding not to close while the
+/// demo runs, whatever the time of day.
+fn next_bus(hub: &Hub, from: &str, to: &str) -> Result<Trip> {
+    let earliest = Timestamp::now() + LEAD;
     let today = Timestamp::now().in_tz(ZONE)?.date();
-    let date = today.checked_add(1.day())?.to_string();
-    let trips = hub.trips(&date, from, to)?;
-    let first = trips
-        .into_iter()
-        .find(|t| t.stops.first().is_some_and(|s| s == from));
-    first.with_context(|| format!("no bus leaves {from} for {to} on {date}"))
+    for date in [today, today.tomorrow()?, today.checked_add(2.days())?] {
+        for trip in hub.trips(&date.to_string(), from, to)? {
+            let begins_here = trip.stops.first().is_some_and(|stop| stop == from);
+            if begins_here && departure(&trip)? >= earliest {
+                return Ok(trip);
+            }
+        }
+    }
+    bail!("no bus leaves {from} for {to} by {}", today.tomorrow()?)
+}
+
+fn departure(trip: &Trip) -> Result<Timestamp> {
+    trip.departs_at.parse().context("a departure is no instant")
 }
 
 /// `tomorrow at 05:00`.
-fn local(at: &str) -> Result<String> {
-    let at: Timestamp = at.parse().context("a departure is no instant")?;
-    Ok(at.in_tz(ZONE)?.strftime("tomorrow at %H:%M").to_string())
+fn local(at: Timestamp) -> Result<String> {
+    let (at, now) = (at.in_tz(ZONE)?, Timestamp::now().in_tz(ZONE)?);
+    let day = match (at.date() - now.date()).get_days() {
+        0 => "today",
+        1 => "tomorrow",
+        _ => "the day after tomorrow",
+    };
+    Ok(format!("{day} at {}", at.strftime("%H:%M")))
 }
 
 /// Has the office make a code for a device; gives the node's number and the code.
