@@ -126,8 +126,12 @@ impl Edge {
 
     /// Starts the program and waits until it takes commands; it needs no network for that.
     pub fn start(&mut self) -> Result<()> {
-        let child = self.spawn()?;
-        self.running = None;
+        self.start_as(self.run_command())
+    }
+
+    /// The same, with a command that becomes the program.
+    pub fn start_as(&mut self, mut command: Command) -> Result<()> {
+        let child = Child::start(&self.name, &mut command, &self.log)?;
         let base = text(&child.ready()?, "http")?;
         self.running = Some((child, Caller::new(&base, None)));
         Ok(())
@@ -145,6 +149,12 @@ impl Edge {
         let status = child.stop()?;
         ensure!(status.success(), "{} ended with {status}", self.name);
         Ok(())
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Result<u32> {
+        let running = self.running.as_ref();
+        Ok(running.context("the device does not run")?.0.pid())
     }
 
     /// Its local API.
@@ -190,6 +200,12 @@ impl Edge {
         });
         self.caller()?.send("/shift/open", &body)?;
         Ok(())
+    }
+
+    /// What the link to the hub last failed with.
+    pub fn link_error(&self) -> Result<Option<String>> {
+        let status = self.status()?;
+        Ok(status["link"]["last_error"].as_str().map(str::to_owned))
     }
 
     /// Sells.

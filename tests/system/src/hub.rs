@@ -1,7 +1,7 @@
 //! The hub: the `mwimule-hub` program on a Postgres of its own.
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -27,6 +27,7 @@ pub struct Hub {
     quic: String,
     child: Option<Child>,
     base: String,
+    postgres_url: String,
     token: String,
 }
 
@@ -75,7 +76,8 @@ impl Hub {
         Ok(hub)
     }
 
-    fn bare(place: &Place, name: &str) -> Result<Self> {
+    /// A hub in a folder of its own, with nobody and nothing, and not running.
+    pub fn bare(place: &Place, name: &str) -> Result<Self> {
         Ok(Self {
             program: place.program("mwimule-hub")?,
             data: place.path(name),
@@ -83,6 +85,7 @@ impl Hub {
             quic: own_udp_address()?,
             child: None,
             base: String::new(),
+            postgres_url: String::new(),
             token: String::new(),
         })
     }
@@ -108,7 +111,9 @@ impl Hub {
     pub fn start(&mut self) -> Result<()> {
         let serve = ["serve", "--http", "127.0.0.1:0", "--quic", &self.quic];
         let child = Child::start("the hub", &mut self.words(&serve), &self.log)?;
-        self.base = text(&child.ready()?, "hub_url")?;
+        let ready = child.ready()?;
+        self.base = text(&ready, "hub_url")?;
+        self.postgres_url = text(&ready, "postgres_url")?;
         self.child = Some(child);
         Ok(())
     }
@@ -132,6 +137,19 @@ impl Hub {
             None => Ok(()),
             Some(status) => bail!("the hub ended by itself: {status}"),
         }
+    }
+
+    /// Changes its database behind its back.
+    pub fn sql(&self, statement: &str) -> Result<()> {
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement]);
+        Ran::good(psql.arg(&self.postgres_url))?;
+        Ok(())
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Its API as the office sees it.

@@ -68,6 +68,12 @@ impl Place {
         Ok(path)
     }
 
+    /// A folder beside the programs' that outlives the test, for what is costly to make.
+    pub fn cache(&self, name: &str) -> Result<PathBuf> {
+        let target = self.bin_dir.parent().context("no target folder")?;
+        Ok(target.join(name))
+    }
+
     /// A folder of this workspace's fixtures.
     pub fn fixture(name: &str) -> PathBuf {
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures")).join(name)

@@ -21,6 +21,7 @@ pub fn until<T>(
                 "waited {} s for {what} in vain: {complaint}",
                 deadline.as_secs()
             ),
+            // tidy-allow-sleep: between two looks at a condition
             Err(_) => std::thread::sleep(POLL),
         }
     }

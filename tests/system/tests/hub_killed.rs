@@ -94,8 +94,8 @@ fn nothing_acknowledged_is_lost_when_the_hub_is_killed_and_its_postgres_recovers
         let mut lusaka = Counter::new(&mut world, "LUN", &trips)?;
         let mut kabwe = Counter::new(&mut world, "KAB", &trips)?;
         let mut booked: BTreeSet<String> = BTreeSet::new();
-        for round in 0..rounds {
-            let booking = Booking::new(&mut world, &trips[round]);
+        for trip in trips.iter().take(rounds) {
+            let booking = Booking::new(&mut world, trip);
             let moment = Duration::from_micros(world.dice.below(MOMENT_US));
             let hub = &mut world.hub;
             let office = hub.office();
@@ -103,6 +103,7 @@ fn nothing_acknowledged_is_lost_when_the_hub_is_killed_and_its_postgres_recovers
                 let one = scope.spawn(|| lusaka.sell(SALES));
                 let two = scope.spawn(|| kabwe.sell(SALES));
                 let customer = scope.spawn(|| booking.try_once(&office));
+                // tidy-allow-sleep: decides when the hub dies, and waits for nothing
                 std::thread::sleep(moment);
                 hub.kill()?;
                 one.join().ok().context("Lusaka panicked")??;

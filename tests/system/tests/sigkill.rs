@@ -119,6 +119,7 @@ impl Story<'_> {
             for _ in &orders {
                 sent.recv()?;
             }
+            // tidy-allow-sleep: decides when the power fails, and waits for nothing
             std::thread::sleep(moment);
             counter.kill()?;
             clients
@@ -147,6 +148,7 @@ impl Story<'_> {
     fn start(&mut self) -> Result<()> {
         if self.world.dice.percent(10) {
             let child = self.counter.spawn()?;
+            // tidy-allow-sleep: decides when the power fails, and waits for nothing
             std::thread::sleep(Duration::from_micros(self.world.dice.below(START_US)));
             child.kill()?;
             self.tally.kills += 1;
