@@ -49,7 +49,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<i32> {
         }
         return Ok(0);
     }
-    packages::ensure()?;
+    packages::ensure(&[])?;
     println!("building the hub, the nodes and the story (a few minutes the first time) ...");
     process::run_ok(workspace.cargo().args([
         "build",

@@ -43,11 +43,11 @@ pub fn run(workspace: &Workspace) -> bool {
         ("postgres", postgres_version()),
         ("postgres user", postgres_user()),
         (
-            "python3",
+            "pip3",
             optional(
-                "python3",
-                "python3",
-                "checks tickets with another language's COSE library",
+                "pip3",
+                "python3-pip",
+                "the tests check tickets with another language's COSE library",
             ),
         ),
         (

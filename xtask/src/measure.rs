@@ -38,7 +38,7 @@ pub struct SimOptions {
 
 /// Runs the bench; gives its exit code.
 pub fn bench(workspace: &Workspace, options: &BenchOptions) -> Result<i32> {
-    packages::ensure()?;
+    packages::ensure(&[])?;
     println!("building for release (some minutes the first time) ...");
     process::run_ok(workspace.cargo().args([
         "build",

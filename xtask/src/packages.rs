@@ -25,6 +25,13 @@ pub const NEEDED: &[Package] = &[Package {
     why: "the hub's database: each run starts a private cluster of its own",
 }];
 
+/// What the tests need beside that.
+pub const NEEDED_BY_TESTS: &[Package] = &[Package {
+    probe: "pip3",
+    apt: "python3-pip",
+    why: "fetches the COSE library of another language that checks our tickets",
+}];
+
 /// Finds a program in PATH or, since Debian keeps the servers elsewhere, in the newest
 /// `/usr/lib/postgresql/*/bin`.
 pub fn find(program: &str) -> Option<PathBuf> {
@@ -51,10 +58,11 @@ fn postgres_folders(base: &Path) -> Vec<PathBuf> {
     found.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// Installs what is missing with apt, saying so first; stops with the command to type when that
-/// is not possible.
-pub fn ensure() -> Result<()> {
-    let missing: Vec<&Package> = NEEDED.iter().filter(|p| find(p.probe).is_none()).collect();
+/// Installs what is missing of [`NEEDED`] and `also` with apt, saying so first; stops with the
+/// command to type when that is not possible.
+pub fn ensure(also: &[Package]) -> Result<()> {
+    let needed = NEEDED.iter().chain(also);
+    let missing: Vec<&Package> = needed.filter(|p| find(p.probe).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::counts::{self, Counts, Runner};
+use crate::postgres::Postgres;
 use crate::process::{self, Interrupted};
 use crate::workspace::Workspace;
 use crate::{codegen, packages, tidy};
@@ -51,7 +52,7 @@ struct Finished {
 
 /// Runs all steps; true when nothing failed. The last line printed is `N passed, M failed`.
 pub fn run(workspace: &Workspace, fast: bool) -> Result<bool> {
-    packages::ensure()?;
+    packages::ensure(packages::NEEDED_BY_TESTS)?;
     let steps = steps(workspace, fast);
     let total = steps.len();
     let mut finished = Vec::new();
@@ -166,6 +167,23 @@ fn steps(workspace: &Workspace, fast: bool) -> Vec<Step> {
         "deterministic world",
         Box::new(move |workspace| run_sim(workspace, fast)),
     );
+    if !fast && has_feature(workspace, "sim", "weaken") {
+        add(
+            "mutants",
+            cargo(&[
+                "run",
+                "--quiet",
+                "-p",
+                "sim",
+                "--features",
+                "weaken",
+                "--",
+                "--mutants",
+                "--seeds",
+                "60",
+            ]),
+        );
+    }
     steps
 }
 
@@ -218,6 +236,9 @@ fn run_tests(workspace: &Workspace, fast: bool) -> Result<Report> {
         ]);
     }
     command.env("MWIMULE_BIN_DIR", workspace.target.join("debug"));
+    // One server for all of them: a cluster per test would cost seconds each.
+    let server = Postgres::start()?;
+    command.env("MWIMULE_TEST_DATABASE_URL", server.url("postgres"));
     if fast {
         command.env("MWIMULE_FAST", "1");
     }
