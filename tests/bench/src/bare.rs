@@ -45,15 +45,13 @@ impl BareTable {
 
     /// A setting as SQLite says it is.
     pub fn setting(&self, name: &str) -> Result<String> {
-        let value: rusqlite::types::Value = self
-            .db
-            .pragma_query_value(None, name, |row| row.get(0))
-            .with_context(|| format!("PRAGMA {name}"))?;
-        Ok(match value {
-            rusqlite::types::Value::Integer(n) => n.to_string(),
-            rusqlite::types::Value::Text(text) => text,
-            other => format!("{other:?}"),
-        })
+        self.db
+            .query_row(
+                &format!("SELECT CAST({name} AS text) FROM pragma_{name}"),
+                [],
+                |row| row.get(0),
+            )
+            .with_context(|| format!("PRAGMA {name}"))
     }
 
     /// How many rows are there.

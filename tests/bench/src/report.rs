@@ -17,12 +17,12 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// How many a second.
+/// How many a second, to a tenth.
 pub fn per_s(count: usize, took: Duration) -> f64 {
-    count as f64 / took.as_secs_f64().max(f64::EPSILON)
+    rounded(count as f64 / took.as_secs_f64().max(f64::EPSILON), 1)
 }
 
-/// One decimal is more than any of this is worth.
+/// With so many decimals.
 pub fn rounded(value: f64, decimals: i32) -> f64 {
     let scale = 10f64.powi(decimals);
     (value * scale).round() / scale
@@ -71,6 +71,10 @@ pub struct Report {
 
 /// Figures per second, one a round.
 #[derive(Debug, Default, Serialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the unit is part of a figure's name"
+)]
 pub struct Rounds {
     /// See [`Report`].
     pub bare_commit_per_s: Vec<f64>,
@@ -121,7 +125,7 @@ pub struct Goal {
     /// The figure.
     pub figure: &'static str,
     /// In words: at least, at most.
-    pub goal: String,
+    pub limit: String,
     /// What was measured.
     pub measured: f64,
     /// Whether that is enough.
@@ -133,13 +137,13 @@ impl Report {
     pub fn judge(&mut self) {
         let at_least = |figure, least: f64, measured: f64| Goal {
             figure,
-            goal: format!(">= {least}"),
+            limit: format!(">= {least}"),
             measured,
             met: measured >= least,
         };
         let at_most = |figure, most: f64, measured: f64| Goal {
             figure,
-            goal: format!("<= {most}"),
+            limit: format!("<= {most}"),
             measured,
             met: measured <= most,
         };
@@ -198,7 +202,7 @@ impl Report {
             let verdict = if goal.met { "met   " } else { "MISSED" };
             lines.push(format!(
                 "  {verdict} {:<22}{:<9} measured {}",
-                goal.figure, goal.goal, goal.measured
+                goal.figure, goal.limit, goal.measured
             ));
         }
         if self.quick {

@@ -220,10 +220,11 @@ pub fn open_shift(engine: &mut Engine, dice: &mut Dice, now: Instant) -> Result<
         currency: Currency::ZMW,
     };
     let id = CommandId::from_bytes(dice.id());
-    match engine.execute(id, open, now, &mut NoEffects)? {
-        Outcome::ShiftOpened(_) => Ok(()),
-        other => bail!("opening a shift led to {other:?}"),
-    }
+    let outcome = engine.execute(id, open, now, &mut NoEffects)?;
+    let Outcome::ShiftOpened(_) = outcome else {
+        bail!("opening a shift led to {outcome:?}");
+    };
+    Ok(())
 }
 
 fn trip(id: TripId, zone: &Zone, now: Instant) -> Result<Trip> {
