@@ -182,15 +182,16 @@ impl Edge {
         Ok(trips.iter().any(|t| t["trip"] == trip))
     }
 
-    /// Gets the right to sell `count` seats from a stop to another, and waits for it.
-    pub fn lease(&self, id: &str, trip: u64, (from, to): (&str, &str), count: u64) -> Result<()> {
+    /// Gets the right to sell `count` seats from a stop to another, and waits for it. A small
+    /// bus gives fewer: the answer is how many.
+    pub fn lease(&self, id: &str, trip: u64, (from, to): (&str, &str), count: u64) -> Result<u64> {
         let body = json!({
             "command_id": id, "trip": trip, "boarding": from,
             "wants": [{"to": to, "count": count}], "wait_ms": LEASE_WAIT_MS,
         });
         let answer = self.caller()?.send("/lease/request", &body)?;
         ensure!(answer["state"] == "granted", "no lease: {answer}");
-        Ok(())
+        Ok(number(&answer, "seats")? as u64)
     }
 
     /// Opens a shift with an empty drawer.

@@ -64,8 +64,16 @@ impl<'p> World<'p> {
         Ok(edge)
     }
 
-    /// Gives a counter so many seats of each trip, from its stop to the last one, and a shift.
-    pub fn stock(&mut self, edge: &Edge, stop: &str, trips: &[Trip], seats: u64) -> Result<()> {
+    /// Gives a counter so many seats of each trip, or all that there are, from its stop to the
+    /// last one, and a shift. The answer is how many it got of each.
+    pub fn stock(
+        &mut self,
+        edge: &Edge,
+        stop: &str,
+        trips: &[Trip],
+        seats: u64,
+    ) -> Result<Vec<u64>> {
+        let mut granted = vec![];
         for trip in trips {
             until("the timetable", NEWS_DEADLINE, || {
                 let known = edge.knows(trip.id)?;
@@ -74,9 +82,10 @@ impl<'p> World<'p> {
                     .ok_or_else(|| format!("no trip {}", trip.id)))
             })?;
             let to = trip.stops.last().map_or("", String::as_str);
-            edge.lease(&self.dice.uuid(), trip.id, (stop, to), seats)?;
+            granted.push(edge.lease(&self.dice.uuid(), trip.id, (stop, to), seats)?);
         }
-        edge.open_shift(&self.dice.uuid())
+        edge.open_shift(&self.dice.uuid())?;
+        Ok(granted)
     }
 
     /// Waits until the hub has stored and judged everything that a device did.

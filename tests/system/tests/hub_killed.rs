@@ -29,11 +29,11 @@ struct Counter {
 impl Counter {
     fn new(world: &mut World<'_>, stop: &'static str, trips: &[Trip]) -> Result<Self> {
         let edge = world.station(stop)?;
-        world.stock(&edge, stop, trips, SEATS)?;
+        let seats = world.stock(&edge, stop, trips, SEATS)?;
         Ok(Self {
             edge,
             stop,
-            trips: trips.iter().map(|t| (t.clone(), SEATS)).collect(),
+            trips: trips.iter().cloned().zip(seats).collect(),
             dice: world.dice.split(),
             sales: vec![],
         })

@@ -224,11 +224,11 @@ fn a_counter_killed_while_it_sells_loses_nothing_and_sells_nothing_twice() -> Re
         let mut trips_here = world.hub.trips_from("LUN")?;
         trips_here.truncate(trips);
         let counter = world.station("LUN")?;
-        world.stock(&counter, "LUN", &trips_here, SEATS)?;
+        let seats = world.stock(&counter, "LUN", &trips_here, SEATS)?;
         let mut story = Story {
             world,
             counter,
-            trips: trips_here.into_iter().map(|t| (t, SEATS)).collect(),
+            trips: trips_here.into_iter().zip(seats).collect(),
             callers: Callers::default(),
             tally: Tally::default(),
             reach_us: REACH_US,
