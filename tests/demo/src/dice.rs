@@ -37,6 +37,12 @@ impl Dice {
         &of[self.between(0, of.len() as u64 - 1) as usize]
     }
 
+    /// Dice for a scene whose number of rolls depends on timing, so that the rest of the story does
+    /// not.
+    pub fn fork(&mut self) -> Self {
+        Self::new(self.roll())
+    }
+
     /// A UUID for a command; it need not be secret, only unique within the run.
     pub fn uuid(&mut self) -> uuid::Uuid {
         uuid::Builder::from_random_bytes(

@@ -14,7 +14,7 @@ use crate::voice::Who;
 
 const READY_DEADLINE: Duration = Duration::from_mins(1);
 /// How long a request for a lease waits for the hub's answer.
-const LEASE_WAIT_MS: u64 = 20_000;
+const LEASE_WAIT_MS: u64 = 5_000;
 
 /// A counter in one town.
 #[derive(Debug)]
@@ -207,8 +207,9 @@ impl Station {
         caller.fetch(path).map_err(|error| child.blame(error))
     }
 
-    /// Asks the hub for the right to sell `wants` seats from its own stop, each to a stop.
-    pub fn ask_for_lease(&self, request: &str, trip: i64, wants: &[(&str, usize)]) -> Result<()> {
+    /// Asks the hub for the right to sell seats from its own stop, so many to each stop of `wants`.
+    /// True once they are granted; until then the same request may be made again.
+    pub fn ask_for_lease(&self, request: &str, trip: i64, wants: &[(&str, usize)]) -> Result<bool> {
         let wants: Vec<Value> = wants
             .iter()
             .map(|(to, count)| json!({"to": to, "count": count}))
@@ -218,10 +219,11 @@ impl Station {
             "wait_ms": LEASE_WAIT_MS,
         });
         let answer = self.send("/lease/request", &body)?;
-        if text(&answer, "state")? != "granted" {
-            bail!("the hub did not grant {} its seats: {answer}", self.town);
+        match text(&answer, "state")?.as_str() {
+            "granted" => Ok(true),
+            "waiting" => Ok(false),
+            _ => bail!("the hub did not grant {} its seats: {answer}", self.town),
         }
-        Ok(())
     }
 
     /// Whether it has heard of a trip.

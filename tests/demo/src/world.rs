@@ -15,7 +15,7 @@ use crate::station::{Order, Outcome, Station, Ticket};
 use crate::voice::{Voice, Who, count, enumerated, money};
 
 /// How long news may take to travel.
-pub const NEWS_DEADLINE: Duration = Duration::from_mins(1);
+pub const NEWS_DEADLINE: Duration = Duration::from_mins(2);
 
 /// The two counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,16 +23,19 @@ pub fn grants(world: &mut World) -> Result<()> {
     for (town, trips) in [(Town::Lusaka, vec![trip, other]), (Town::Kabwe, vec![trip])] {
         await_timetable(world, town, &trips)?;
     }
-    let mut ask = |town, trip, wants: &[(&str, usize)]| {
-        let request = world.dice.uuid().to_string();
-        world.station(town).ask_for_lease(&request, trip, wants)
-    };
-    ask(
+
+    lease(
+        world,
         Town::Lusaka,
         trip,
         &[("SOL", LUSAKA_TO_SOLWEZI), ("KAB", LUSAKA_TO_KABWE)],
     )?;
-    ask(Town::Lusaka, other, &[("LVI", LUSAKA_TO_LIVINGSTONE)])?;
+    lease(
+        world,
+        Town::Lusaka,
+        other,
+        &[("LVI", LUSAKA_TO_LIVINGSTONE)],
+    )?;
     await_seats(
         world,
         Town::Lusaka,
@@ -47,10 +50,7 @@ pub fn grants(world: &mut World) -> Result<()> {
              only, and {LUSAKA_TO_LIVINGSTONE} on the bus to Livingstone"
         ),
     );
-    let request = world.dice.uuid().to_string();
-    world
-        .kabwe
-        .ask_for_lease(&request, trip, &[("SOL", KABWE_TO_SOLWEZI)])?;
+    lease(world, Town::Kabwe, trip, &[("SOL", KABWE_TO_SOLWEZI)])?;
     await_seats(world, Town::Kabwe, trip, KABWE_TO_SOLWEZI)?;
     world.voice.tell(
         Who::Kabwe,
@@ -87,6 +87,20 @@ fn await_timetable(world: &mut World, town: Town, trips: &[i64]) -> Result<()> {
             }
         }
         Ok(Ok(()))
+    })
+}
+
+fn lease(world: &mut World, town: Town, trip: i64, wants: &[(&str, usize)]) -> Result<()> {
+    let patience = world.patience.clone();
+    let request = world.dice.uuid().to_string();
+    let station = world.station(town);
+    patience.until("the hub's grant", NEWS_DEADLINE, || {
+        let granted = station.ask_for_lease(&request, trip, wants)?;
+        Ok(if granted {
+            Ok(())
+        } else {
+            Err("no answer from the hub".to_owned())
+        })
     })
 }
 

@@ -21,7 +21,8 @@ pub fn crash(world: &mut World) -> Result<()> {
         .voice
         .chapter("The power fails in Lusaka, in the middle of a sale");
     let before = world.lusaka.ticket_ids()?;
-    let party = Party::new(&mut world.dice, 2, 1);
+    let mut dice = world.dice.fork();
+    let party = Party::new(&mut dice, 2, 1);
     let order = Order {
         trip: world.trip.id,
         from: "LUN",
@@ -31,8 +32,8 @@ pub fn crash(world: &mut World) -> Result<()> {
     };
     for attempt in 1..=ATTEMPTS_MAX {
         world.patience.check()?;
-        let command = world.dice.uuid().to_string();
-        let after = Duration::from_micros(world.dice.between(0, DELAY_MAX_US / attempt as u64));
+        let command = dice.uuid().to_string();
+        let after = Duration::from_micros(dice.between(0, DELAY_MAX_US / attempt as u64));
         let answered = world.lusaka.sell_and_die(&command, order, after)?;
         world.lusaka.start()?;
         if let Some(outcome) = answered {
