@@ -122,6 +122,8 @@ impl Child {
                 let _ = self.kill();
                 return false;
             }
+            // tidy-allow-sleep: between two looks, deadline above
+            // tidy-allow-sleep: between two looks at a process
             std::thread::sleep(POLL);
         }
     }

@@ -57,6 +57,8 @@ impl Patience {
                     "waited {} s for {what}, in vain: {missing}",
                     deadline.as_secs()
                 ),
+                // tidy-allow-sleep: between two looks
+                // tidy-allow-sleep: between two looks at a condition
                 Err(_) => std::thread::sleep(POLL),
             }
         }
@@ -66,6 +68,8 @@ impl Patience {
     pub fn until_interrupted(&self, mut look: impl FnMut() -> Result<()>) -> Result<()> {
         while self.check().is_ok() {
             look()?;
+            // tidy-allow-sleep: between two looks
+            // tidy-allow-sleep: between two looks at a signal
             std::thread::sleep(POLL * 5);
         }
         Ok(())

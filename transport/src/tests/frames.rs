@@ -210,6 +210,7 @@ async fn a_cancelled_recv_loses_nothing_of_a_frame_that_dribbles_in() {
             tokio::select! {
                 biased;
                 got = far.recv() => return got.unwrap(),
+                // tidy-allow-sleep: cancels a read, and waits for nothing
                 () = tokio::time::sleep(Duration::from_millis(2)) => {
                     cancelled.set(cancelled.get() + 1);
                 }

@@ -77,6 +77,7 @@ async fn wait_until(
             started.elapsed() < PATIENCE,
             "{what} was waited for in vain: {last_error:?}"
         );
+        // tidy-allow-sleep: between two looks at a condition
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -137,6 +138,7 @@ async fn departures(node: &Node) -> Result<Vec<(TripId, StopSeq, u16)>> {
         }
         before = found.len();
         ensure!(started.elapsed() < PATIENCE, "no timetable has arrived");
+        // tidy-allow-sleep: between two looks at a growing timetable
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
