@@ -1,5 +1,9 @@
 //! A counter: the `mwimule-edge` program and the agent who works it.
 
+mod deal;
+
+pub use deal::{Drawer, Lease, Order, Outcome, Ticket};
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -9,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::children::Child;
 use crate::http::{Answer, Caller, list, number, text};
-use crate::people::Party;
 use crate::voice::Who;
+use deal::{sell_body, ticket};
 
 const READY_DEADLINE: Duration = Duration::from_mins(1);
 /// How long a request for a lease waits for the hub's answer.
@@ -35,78 +39,6 @@ pub struct Station {
     program: PathBuf,
     log: PathBuf,
     running: Option<(Child, Caller)>,
-}
-
-/// Cash as the agent counts it, in minor units.
-#[expect(clippy::struct_field_names, reason = "units stand last")]
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Drawer {
-    /// There from the start.
-    pub float_minor: i64,
-    /// Taken for tickets.
-    pub taken_minor: i64,
-    /// Given back for voided tickets.
-    pub returned_minor: i64,
-}
-
-impl Drawer {
-    /// What should be in it.
-    pub fn content_minor(&self) -> i64 {
-        self.float_minor + self.taken_minor - self.returned_minor
-    }
-}
-
-/// The right to sell some seats of a trip.
-#[derive(Debug, Clone, Copy)]
-pub struct Lease {
-    /// The trip's number.
-    pub trip: i64,
-    /// Its number, per trip.
-    pub number: i64,
-    /// How many of its seats are untouched.
-    pub seats_left: usize,
-}
-
-/// A ticket as the counter printed it.
-#[derive(Debug, Clone)]
-pub struct Ticket {
-    /// Its number.
-    pub id: String,
-    /// The text of its QR code.
-    pub qr: String,
-    /// What is painted on the seat.
-    pub seat: String,
-    /// What it cost, in minor units.
-    pub fare_minor: i64,
-}
-
-/// What is asked for at a counter.
-#[derive(Debug, Clone, Copy)]
-pub struct Order<'a> {
-    /// The trip's number.
-    pub trip: i64,
-    /// Code of the stop where they board.
-    pub from: &'a str,
-    /// Code of the stop where they leave.
-    pub to: &'a str,
-    /// Who.
-    pub party: &'a Party,
-    /// The seat that the first of them chose.
-    pub seat: Option<&'a str>,
-}
-
-/// What came of it.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    /// These tickets.
-    Sold(Vec<Ticket>),
-    /// Nothing, and why.
-    Refused {
-        /// A stable word, as `lease_dry`.
-        code: String,
-        /// In the program's words.
-        reason: String,
-    },
 }
 
 /// Where a station's files are.
@@ -309,6 +241,8 @@ impl Station {
             .take()
             .with_context(|| format!("the station in {} is not running", self.town))?;
         let answer = caller.post_and("/sell", &sell_body(command, order), || {
+            // tidy-allow-sleep: when the power fails is chance, and nothing waits for it
+            // tidy-allow-sleep: decides when the power fails, and waits for nothing
             std::thread::sleep(after);
             child.kill().map(drop)
         })?;
@@ -375,33 +309,4 @@ impl Station {
             None => bail!("the station in {} is not running", self.town),
         }
     }
-}
-
-fn sell_body(command: &str, order: Order<'_>) -> Value {
-    let passengers: Vec<Value> = order
-        .party
-        .passengers
-        .iter()
-        .enumerate()
-        .map(|(i, p)| {
-            let seat = order.seat.filter(|_| i == 0);
-            json!({"class": p.class, "name": p.name, "seat": seat})
-        })
-        .collect();
-    json!({
-        "command_id": command,
-        "phone": order.party.phone,
-        "journeys": [{
-            "trip": order.trip, "from": order.from, "to": order.to, "passengers": passengers,
-        }],
-    })
-}
-
-fn ticket(value: &Value) -> Result<Ticket> {
-    Ok(Ticket {
-        id: text(value, "id")?,
-        qr: text(value, "qr")?,
-        seat: text(value, "seat_label")?,
-        fare_minor: number(value, "fare_minor")?,
-    })
 }
