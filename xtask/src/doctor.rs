@@ -10,7 +10,7 @@ use crate::workspace::Workspace;
 use crate::{packages, postgres, process};
 
 /// The oldest Postgres whose features the migrations use.
-const POSTGRES_MIN: u32 = 14;
+const POSTGRES_MIN: u32 = 15;
 
 /// A debug and a release build with their dependencies, in KiB.
 const DISK_MIN_KIB: u64 = 12 * 1024 * 1024;

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::PostgresError;
 
 /// The oldest major version that the hub's schema works on.
-pub const POSTGRES_MAJOR_MIN: u32 = 14;
+pub const POSTGRES_MAJOR_MIN: u32 = 15;
 
 /// One installation of Postgres.
 #[derive(Debug, Clone, PartialEq, Eq)]
