@@ -8,10 +8,13 @@ use crate::voice::{Who, count};
 use crate::world::{NEWS_DEADLINE, Town, Wish, World, first, seats, stop_name};
 
 /// How many seats each counter asks for.
-const LUSAKA_TO_SOLWEZI: usize = 24;
+const LUSAKA_TO_SOLWEZI: usize = 26;
 const LUSAKA_TO_KABWE: usize = 16;
 const KABWE_TO_SOLWEZI: usize = 22;
 const LUSAKA_TO_LIVINGSTONE: usize = 14;
+
+/// How many tickets both counters sell while they are alone.
+const SOLD_OFFLINE_ENOUGH: usize = 64;
 
 /// How many sales are told one by one.
 const TOLD_MAX: usize = 4;
@@ -286,20 +289,23 @@ pub fn until_dry(world: &mut World, town: Town, destinations: &[&str]) -> Result
 pub fn the_rest(world: &mut World) -> Result<()> {
     let trip = world.trip.id;
     let (mut sold, mut refused) = (0, 0);
-    while world.tally.tickets_sold_offline < 62 && refused < 20 {
-        let party = Party::any(&mut world.dice, 3);
-        let to = *world.dice.pick(&["KAB", "NDO", "KIT", "CGA", "SOL"]);
-        match world.ask(
-            Town::Lusaka,
-            Wish {
-                trip,
-                to,
-                seat: None,
-            },
-            &party,
-        )? {
-            Outcome::Sold(tickets) => sold += tickets.len(),
-            Outcome::Refused { code, .. } if code == "lease_dry" => refused += 1,
+    // Somebody alone on the shortest way fits wherever anybody fits.
+    let mut modest = false;
+    while world.tally.tickets_sold_offline < SOLD_OFFLINE_ENOUGH {
+        let most = if modest { 1 } else { 3 };
+        let party = Party::any(&mut world.dice, most);
+        let anywhere = *world.dice.pick(&["KAB", "NDO", "KIT", "CGA", "SOL"]);
+        let to = if modest { "KAB" } else { anywhere };
+        let seat = None;
+        match world.ask(Town::Lusaka, Wish { trip, to, seat }, &party)? {
+            Outcome::Sold(tickets) => {
+                sold += tickets.len();
+                modest = false;
+            }
+            Outcome::Refused { code, .. } if code == "lease_dry" && !modest => {
+                refused += 1;
+                modest = true;
+            }
             Outcome::Refused { code, reason } => bail!("{code}: {reason}"),
         }
     }

@@ -33,7 +33,7 @@ pub fn crash(world: &mut World) -> Result<()> {
     for attempt in 1..=ATTEMPTS_MAX {
         world.patience.check()?;
         let command = dice.uuid().to_string();
-        let after = Duration::from_micros(dice.between(0, DELAY_MAX_US / attempt as u64));
+        let after = Duration::from_micros(dice.between(0, DELAY_MAX_US >> (2 * (attempt - 1))));
         let answered = world.lusaka.sell_and_die(&command, order, after)?;
         world.lusaka.start()?;
         if let Some(outcome) = answered {
