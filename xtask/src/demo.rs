@@ -35,6 +35,22 @@ pub struct Options {
     clean: bool,
 }
 
+/// Plays the story once in a folder of its own and removes it; the story checks its promises.
+pub fn rehearse(workspace: &Workspace) -> Result<()> {
+    let data = workspace.target.join("demo-rehearsal");
+    let options = Options {
+        once: true,
+        report: None,
+        seed: 1,
+        data: Some(data.clone()),
+        clean: false,
+    };
+    match run(workspace, &options)? {
+        0 => clean(&data).map(|_| ()),
+        code => bail!("the story ended with exit code {code}"),
+    }
+}
+
 /// Plays the demo or cleans up after it; gives the exit code.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<i32> {
     let data = match &options.data {

@@ -12,7 +12,7 @@ use crate::counts::{self, Counts, Runner};
 use crate::postgres::Postgres;
 use crate::process::{self, Interrupted};
 use crate::workspace::Workspace;
-use crate::{codegen, packages, tidy};
+use crate::{codegen, demo, packages, tidy};
 
 /// Seeds of the deterministic world in the short form; `cargo xtask sim` runs many more.
 const SIM_SEEDS_FAST: &str = "5";
@@ -167,6 +167,12 @@ fn steps(workspace: &Workspace, fast: bool) -> Vec<Step> {
         "deterministic world",
         Box::new(move |workspace| run_sim(workspace, fast)),
     );
+    if !fast {
+        add(
+            "demo",
+            Box::new(|workspace| demo::rehearse(workspace).map(|()| Report::passed_step())),
+        );
+    }
     if !fast && has_feature(workspace, "sim", "weaken") {
         add(
             "mutants",
