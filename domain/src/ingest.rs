@@ -146,6 +146,28 @@ pub enum QuarantineReason {
 }
 
 impl QuarantineReason {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::NotUnderstood,
+        Self::Forked,
+        Self::LeaseUnknown,
+        Self::LeaseClosed,
+        Self::StaleEpoch,
+        Self::OutsideLease,
+        Self::SeatTaken,
+        Self::ShiftNotOpen,
+        Self::TicketUnknown,
+        Self::AlreadyVoid,
+        Self::OtherShift,
+        Self::BadSale,
+        Self::Backstop,
+    ];
+
+    /// The reason that is stored under a word.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
     /// The word it is stored and shown under.
     pub const fn code(self) -> &'static str {
         match self {

@@ -18,7 +18,7 @@ pub use task::{IngestEvent, spawn_ingest};
 use std::collections::{HashMap, VecDeque};
 
 use domain::event::SignedEvent;
-use domain::ids::NodeIncarnation;
+use domain::ids::{NodeIncarnation, Seq};
 use sync_protocol::frame::{SeqVerdict, StoredMark};
 
 use crate::db::{Backoff, Db, DbError};
@@ -113,6 +113,20 @@ impl Ingest {
             }
         }
         Ok(all)
+    }
+
+    /// What has been judged of a log after a position, in this connection or in another.
+    pub async fn judged_since(
+        &self,
+        incarnation: NodeIncarnation,
+        after: Seq,
+    ) -> Result<Option<Judged>, DbError> {
+        judge::judged_since(&self.db, &self.node, incarnation, after).await
+    }
+
+    /// Every log of the node.
+    pub async fn logs(&self) -> Result<Vec<NodeIncarnation>, DbError> {
+        judge::logs(&self.db, &self.node).await
     }
 
     /// The logs of the node that hold something unjudged.

@@ -258,14 +258,15 @@ impl EdgeSession {
                 self.timers.clear();
                 self.out.push_back(EdgeOutput::Refused(why));
             }
-            // A frame that overtook the welcome is dropped; the hub sends it again.
-            _ if !self.ready => {}
-            HubFrame::Stored(mark) => self.stored(mark.incarnation, mark.through, now),
+            // Said once per connection, and as true before the welcome as after it.
             HubFrame::Verdicts(mark, exceptions) => self.out.push_back(EdgeOutput::Judged {
                 incarnation: mark.incarnation,
                 through: mark.through,
                 exceptions,
             }),
+            // A frame that overtook the welcome is dropped; the hub sends it again.
+            _ if !self.ready => {}
+            HubFrame::Stored(mark) => self.stored(mark.incarnation, mark.through, now),
             HubFrame::Lease(request, answer) => {
                 if self.wishes.remove(&request).is_some() {
                     self.out

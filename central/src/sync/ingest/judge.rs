@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use domain::event::{Envelope, SignedEvent};
 use domain::ids::{EventHash, NodeIncarnation, Seq};
-use domain::ingest::{Verdict, judge};
+use domain::ingest::{QuarantineReason, Verdict, judge};
 use domain::time::Instant;
 use sync_protocol::frame::{SeqVerdict, StoredMark};
 
@@ -189,6 +189,68 @@ pub(super) async fn backlog(db: &Db, node: &NodeContext) -> Result<Vec<NodeIncar
                 OR EXISTS (SELECT FROM fork_event f
                            WHERE f.company_id = l.company_id AND f.node_id = l.node_id
                              AND f.incarnation = l.incarnation AND NOT f.judged))
+         ORDER BY incarnation",
+        node.company.0,
+        node.node.0
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|i| NodeIncarnation(i as u32))
+        .collect())
+}
+
+/// How far a log has been judged, whoever judged it, and the newest exceptions after a position.
+/// `None` where nothing after it has been judged.
+pub(super) async fn judged_since(
+    db: &Db,
+    node: &NodeContext,
+    incarnation: NodeIncarnation,
+    after: Seq,
+) -> Result<Option<Judged>, DbError> {
+    let mut tx = db.tenant(node.company).await?;
+    let Some((_, through)) = lock_cursors(&mut tx, node, incarnation).await? else {
+        return Ok(None);
+    };
+    if through <= after {
+        return Ok(None);
+    }
+    let rows = sqlx::query!(
+        "SELECT seq, reason FROM event_verdict
+         WHERE company_id = $1 AND node_id = $2 AND incarnation = $3 AND seq > $4
+         ORDER BY seq DESC LIMIT $5",
+        node.company.0,
+        node.node.0,
+        incarnation.0 as i32,
+        after.0 as i64,
+        JUDGED_AT_ONCE_MAX as i64
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let mut exceptions = Vec::with_capacity(rows.len());
+    for row in rows.into_iter().rev() {
+        let reason = QuarantineReason::from_code(&row.reason)
+            .ok_or_else(|| DbError::damaged(format!("the verdict at position {}", row.seq)))?;
+        exceptions.push(SeqVerdict {
+            seq: Seq(row.seq as u64),
+            verdict: Verdict::Quarantined(reason),
+        });
+    }
+    Ok(Some(Judged {
+        mark: StoredMark {
+            incarnation,
+            through,
+        },
+        exceptions,
+    }))
+}
+
+/// Every log of a node.
+pub(super) async fn logs(db: &Db, node: &NodeContext) -> Result<Vec<NodeIncarnation>, DbError> {
+    let mut tx = db.tenant(node.company).await?;
+    let rows = sqlx::query_scalar!(
+        "SELECT incarnation FROM node_log WHERE company_id = $1 AND node_id = $2
          ORDER BY incarnation",
         node.company.0,
         node.node.0

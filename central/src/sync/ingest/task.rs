@@ -1,17 +1,17 @@
 //! The task that drains one node's batches: while one set is in Postgres the next is unpacked
 //! and verified on the blocking pool, and what has piled up is stored and judged together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use domain::event::SignedEvent;
-use domain::ids::NodeIncarnation;
+use domain::ids::{NodeIncarnation, Seq};
 use sync_protocol::batch::EventBatch;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{Ingest, Judged, StoreOutcome};
-use crate::db::Db;
+use crate::db::{Db, DbError};
 use crate::nodes::NodeContext;
 
 /// Unpacked batches that wait for the database; the session lets in no more than 8 at once.
@@ -85,31 +85,73 @@ async fn collect(
     }
 }
 
+/// What a node has been told of its logs in this connection.
+struct Teller {
+    events: mpsc::Sender<IngestEvent>,
+    judged: BTreeMap<NodeIncarnation, Seq>,
+}
+
+impl Teller {
+    async fn tell(&mut self, judged: Judged) {
+        self.judged
+            .insert(judged.mark.incarnation, judged.mark.through);
+        // A session that has gone does not stop the judging of what it left behind.
+        let _ = self.events.send(IngestEvent::Judged(judged)).await;
+    }
+
+    /// Tells what was judged for another connection, whose node may not have heard it.
+    async fn catch_up(&mut self, ingest: &Ingest, log: NodeIncarnation) -> Result<(), DbError> {
+        let told = self.judged.get(&log).copied().unwrap_or(Seq(0));
+        if let Some(judged) = ingest.judged_since(log, told).await? {
+            self.tell(judged).await;
+        }
+        Ok(())
+    }
+}
+
+/// Says how far each log was judged before; the answer is what a crash left unjudged.
+async fn begin(ingest: &Ingest, teller: &mut Teller) -> Result<BTreeSet<NodeIncarnation>, DbError> {
+    for log in ingest.logs().await? {
+        teller.catch_up(ingest, log).await?;
+    }
+    Ok(ingest.backlog().await?.into_iter().collect())
+}
+
 async fn drain(
     mut ingest: Ingest,
     mut waiting: mpsc::Receiver<Unpacked>,
     events: mpsc::Sender<IngestEvent>,
 ) {
-    // What a crash left unjudged comes before anything new.
+    let mut teller = Teller {
+        events,
+        judged: BTreeMap::new(),
+    };
     let mut unjudged = loop {
-        match ingest.backlog().await {
-            Ok(logs) => break logs.into_iter().collect::<BTreeSet<_>>(),
+        match begin(&ingest, &mut teller).await {
+            Ok(logs) => break logs,
             Err(error) => wait_after(&error).await,
         }
     };
     loop {
         while let Some(incarnation) = unjudged.first().copied() {
-            match ingest.judge_some(incarnation).await {
-                // A session that has gone does not stop the judging of what it left behind.
-                Ok(Some(judged)) => drop(events.send(IngestEvent::Judged(judged)).await),
-                Ok(None) => {
-                    unjudged.remove(&incarnation);
+            let judged = match ingest.judge_some(incarnation).await {
+                Ok(Some(judged)) => {
+                    teller.tell(judged).await;
+                    Ok(())
                 }
-                Err(error) => {
-                    wait_after(&error).await;
-                    if waiting.is_closed() {
-                        return;
+                Ok(None) => {
+                    let told = teller.catch_up(&ingest, incarnation).await;
+                    if told.is_ok() {
+                        unjudged.remove(&incarnation);
                     }
+                    told
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = judged {
+                wait_after(&error).await;
+                if waiting.is_closed() {
+                    return;
                 }
             }
             // Storing goes before judging.
@@ -126,7 +168,7 @@ async fn drain(
         }
         for (incarnation, outcome) in store_piled(&mut ingest, piled).await {
             unjudged.extend(incarnation);
-            let _ = events.send(IngestEvent::Batch(outcome)).await;
+            let _ = teller.events.send(IngestEvent::Batch(outcome)).await;
         }
     }
 }
@@ -160,7 +202,7 @@ async fn store_piled(
     outcomes
 }
 
-async fn wait_after(error: &crate::db::DbError) {
+async fn wait_after(error: &DbError) {
     tracing::error!(%error, "ingest waits for the database");
     tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
 }

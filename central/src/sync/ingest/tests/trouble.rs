@@ -2,6 +2,9 @@
 
 use domain::ids::NodeIncarnation;
 
+use tokio::sync::mpsc;
+
+use super::super::{IngestEvent, spawn_ingest};
 use super::*;
 use crate::sync::server::judge_everything_stored;
 
@@ -78,6 +81,22 @@ async fn what_a_crash_left_unjudged_is_judged_by_the_next_process() {
         0
     );
     assert_eq!(c.balance("agent_cash").await, 2 * FARE.0);
+}
+
+#[tokio::test]
+async fn a_new_connection_tells_what_was_judged_for_one_that_is_gone() {
+    let mut c = Counter::new(4).await;
+    let events = vec![c.open_shift(), c.sell((1, 0, 4)), c.sell((1, 0, 4))];
+    let doubled = events[2].envelope.seq;
+    // The node was gone before it heard of this.
+    let judged = c.deliver(events).await;
+    assert_quarantined(&judged, doubled, QuarantineReason::SeatTaken);
+    // Nothing more comes, so that an ingest with nothing to tell ends.
+    let (_, to_ingest) = mpsc::channel(1);
+    let (tell, mut told) = mpsc::channel(1);
+    let context = c.node.context.clone();
+    spawn_ingest(c.test.db.clone(), context, to_ingest, tell);
+    assert_eq!(told.recv().await, Some(IngestEvent::Judged(judged)));
 }
 
 #[tokio::test]
