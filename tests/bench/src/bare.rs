@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use ed25519_dalek::{Signature, VerifyingKey};
 use minicbor::{Decoder, Encoder};
 use rusqlite::Connection;
+use rusqlite::types::Value;
 
 /// A table of one number and one blob, set as the node sets its own.
 pub struct BareTable {
@@ -45,13 +46,15 @@ impl BareTable {
 
     /// A setting as SQLite says it is.
     pub fn setting(&self, name: &str) -> Result<String> {
-        self.db
-            .query_row(
-                &format!("SELECT CAST({name} AS text) FROM pragma_{name}"),
-                [],
-                |row| row.get(0),
-            )
-            .with_context(|| format!("PRAGMA {name}"))
+        let value = self
+            .db
+            .pragma_query_value(None, name, |row| row.get::<_, Value>(0))
+            .with_context(|| format!("PRAGMA {name}"))?;
+        Ok(match value {
+            Value::Integer(n) => n.to_string(),
+            Value::Text(text) => text,
+            Value::Null | Value::Real(_) | Value::Blob(_) => format!("{value:?}"),
+        })
     }
 
     /// How many rows are there.

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 /// The network that the demo runs, too.
 const TIMETABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/zambia-gtfs");
 /// Days of departures; the first is tomorrow.
-const DAYS: u16 = 14;
+const DAYS: u16 = 21;
 /// Where the station stands.
 pub const STATION: &str = "LUN";
 
