@@ -27,6 +27,10 @@ impl Faults {
         self.0.store(fault.map_or(0, |f| f as u8), Ordering::SeqCst);
     }
 
+    pub(super) fn is_waiting(&self) -> bool {
+        self.0.load(Ordering::SeqCst) != 0
+    }
+
     pub(super) fn take(&self) -> Option<CommitFault> {
         match self.0.swap(0, Ordering::SeqCst) {
             1 => Some(CommitFault::Before),

@@ -71,12 +71,9 @@ fn event_of(row: &Row<'_>, node: NodeId) -> Result<EventRow, rusqlite::Error> {
     })
 }
 
-pub(super) fn insert(
-    tx: &rusqlite::Transaction<'_>,
-    row: &EventRow,
-) -> Result<(), rusqlite::Error> {
+pub(super) fn insert(db: &rusqlite::Connection, row: &EventRow) -> Result<(), rusqlite::Error> {
     let envelope = &row.event.envelope;
-    tx.prepare_cached(sql::EVENT_INSERT)?.execute(params![
+    db.prepare_cached(sql::EVENT_INSERT)?.execute(params![
         pos(envelope.incarnation, envelope.seq),
         row.event.hash.0,
         envelope.prev.0,
@@ -94,7 +91,11 @@ pub(super) fn insert(
 impl Store {
     /// Appends one event; durable when it returns.
     pub fn append(&mut self, row: &EventRow) -> Result<(), StoreError> {
-        self.transact(|tx| insert(tx, row))
+        if self.faults.is_waiting() {
+            return self.transact(|tx| insert(tx, row));
+        }
+        // A statement by itself is a transaction: as durable, without a BEGIN and a COMMIT.
+        insert(&self.db, row).map_err(|e| self.error(e))
     }
 
     /// Events of one log after a position, in order, at most `most`.
