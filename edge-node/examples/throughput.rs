@@ -143,6 +143,8 @@ fn bare_database(folder: &std::path::Path) -> Result<rusqlite::Connection> {
     let db = rusqlite::Connection::open(folder.join("bare.sqlite"))?;
     db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "full")?;
+    let pages = edge_node::store::WAL_PAGES;
+    db.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))?;
     db.execute_batch("CREATE TABLE row (id integer PRIMARY KEY, body blob NOT NULL) STRICT")?;
     Ok(db)
 }

@@ -27,7 +27,7 @@ pub use status::{LeaseStatus, Status, TripListing};
 
 use domain::counter::{Catalogue, CounterState};
 use domain::event::ChainHead;
-use domain::ids::{CommandId, CompanyId, NodeId, NodeIncarnation, TripId};
+use domain::ids::{CommandId, CompanyId, NodeId, NodeIncarnation, Seq, TripId};
 use domain::scan::TripView;
 use domain::ticket::Suite;
 use domain::time::Instant;
@@ -35,8 +35,8 @@ use ed25519_dalek::VerifyingKey;
 
 use crate::keys::NodeKeys;
 use crate::sidecar::{Doubt, Sidecar};
-use crate::store::{Disk, Store, StoreError};
-use load::Loaded;
+use crate::store::{Disk, EventRow, Store, StoreError};
+use load::{Loaded, Place};
 
 /// Who the node is and how it works.
 pub struct EngineConfig {
@@ -133,7 +133,7 @@ impl Engine {
         effects: &mut dyn Effects,
     ) -> Result<Outcome, EngineError> {
         self.refresh()?;
-        if let Some(row) = self.store.event_of_command(self.config.node, id)? {
+        if let Some(row) = self.event_of_command(id)? {
             return self.replay(&row, &command);
         }
         if let Some(doubt) = &self.loaded.doubt {
@@ -147,6 +147,22 @@ impl Engine {
             Command::Sell(order) => self.sell(id, &order, now, effects),
             Command::Scan { trip, text } => self.scan(id, trip, &text, now),
         }
+    }
+
+    /// The event that a command led to.
+    pub fn event_of_command(&self, id: CommandId) -> Result<Option<EventRow>, EngineError> {
+        let Some(at) = self.loaded.commands.get(&id) else {
+            return Ok(None);
+        };
+        self.event_at(*at)
+    }
+
+    fn event_at(&self, at: Place) -> Result<Option<EventRow>, EngineError> {
+        let before = Seq(at.seq.0.saturating_sub(1));
+        let rows = self
+            .store
+            .events(self.config.node, at.incarnation, before, 1)?;
+        Ok(rows.into_iter().next())
     }
 
     /// Reads everything again when a commit failed.

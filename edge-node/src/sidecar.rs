@@ -4,7 +4,8 @@
 //! behind its sidecar was restored or lost commits: what it sold last is not in it any more.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use domain::event::ChainHead;
@@ -178,9 +179,7 @@ impl Sidecar {
         let slot = encode(head, generation);
         let at = (generation % 2) as usize * SLOT_BYTES;
         let written = match &mut self.backing {
-            Backing::File(file) => file
-                .seek(SeekFrom::Start(at as u64))
-                .and_then(|_| file.write_all(&slot)),
+            Backing::File(file) => file.write_all_at(&slot, at as u64),
             Backing::Memory(memory) => {
                 let mut bytes = memory.sidecar().unwrap_or_default();
                 bytes.resize(2 * SLOT_BYTES, 0);

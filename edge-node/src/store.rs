@@ -14,6 +14,7 @@ pub use disk::{CommitFault, Disk, DiskImage, MemoryDisk};
 pub use error::StoreError;
 pub use facts::{BucketChange, StoredGrant, StoredWish, WishState};
 pub use log::{EventRow, LogMark, SEQ_MAX};
+pub use open::WAL_PAGES;
 
 use domain::ids::{NodeId, NodeIncarnation};
 use rusqlite::Connection;

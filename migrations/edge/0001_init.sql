@@ -17,12 +17,9 @@ CREATE TABLE event (
     body blob NOT NULL,         -- the encoded event body; signed
     signature blob NOT NULL,    -- Ed25519 over the signed bytes, 64 bytes
     personal blob,              -- names and phone numbers with their salt; erasable, never signed
-    command_id blob,            -- the command it answers, 16 bytes; none where the node acted by itself
+    command_id blob,            -- the command it answers, 16 bytes, unique; none where the node acted by itself
     aside blob                  -- what the node remembers beside it; neither signed nor sent
 ) STRICT;
-
--- A repeated command finds its event.
-CREATE UNIQUE INDEX event_command ON event (command_id) WHERE command_id IS NOT NULL;
 
 -- The incarnations of the node on this disk, and how far the hub has come with each log.
 CREATE TABLE log_mark (

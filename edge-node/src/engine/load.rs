@@ -1,13 +1,13 @@
 //! Rebuilding what the engine knows from its store: the hub's facts, then the log, event by event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::codec::from_cbor;
 use domain::counter::{Catalogue, CounterState};
-use domain::event::{ChainHead, EventBody, SignedEvent, ticket_id};
+use domain::event::{ChainHead, EventBody, ticket_id};
 use domain::fare::FareIndex;
 use domain::ids::{
-    Issuer, Kid, LeaseNo, NodeId, NodeIncarnation, RequestId, Seq, TicketId, TripId,
+    CommandId, Issuer, Kid, LeaseNo, NodeId, NodeIncarnation, RequestId, Seq, TicketId, TripId,
 };
 use domain::ingest::TicketState;
 use domain::lease::{Grant, SignedGrant};
@@ -21,14 +21,14 @@ use super::log::check_link;
 use super::scan::ScanAside;
 use super::{EngineConfig, EngineError};
 use crate::sidecar::{Doubt, Sidecar};
-use crate::store::{LogMark, Opened, Store, StoredWish};
+use crate::store::{EventRow, LogMark, Opened, Store, StoredWish};
 
 /// Events that are read at once.
 const CHUNK: u32 = 2_000;
 
-/// Where a ticket's sale stands in the log.
+/// Where an event stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SaleAt {
+pub(super) struct Place {
     pub incarnation: NodeIncarnation,
     pub seq: Seq,
 }
@@ -52,7 +52,10 @@ pub(super) struct Loaded {
     pub wishes: BTreeMap<RequestId, StoredWish>,
     /// Grants to this node, and which incarnation may sell from each.
     pub grants: BTreeMap<(TripId, LeaseNo), NodeIncarnation>,
-    pub sales: BTreeMap<TicketId, SaleAt>,
+    pub sales: BTreeMap<TicketId, Place>,
+    /// The event that each command led to. Kept here and not as an index of the table: the page
+    /// of a random key would double what a sale writes.
+    pub commands: HashMap<CommandId, Place>,
     pub doubt: Option<Doubt>,
 }
 
@@ -90,6 +93,7 @@ impl Loaded {
                 .collect(),
             grants: BTreeMap::new(),
             sales: BTreeMap::new(),
+            commands: HashMap::new(),
             doubt: None,
         };
         loaded.load_facts(store, config)?;
@@ -239,27 +243,34 @@ impl Loaded {
                 let body: EventBody = from_cbor(&row.event.envelope.body)
                     .map_err(|e| store.bad_event(&row.event, e))?;
                 head = row.event.head();
-                self.apply(&row.event, &body, row.aside.as_deref());
+                self.apply(&row, &body);
             }
         }
     }
 
     /// Takes what was committed.
-    pub(super) fn apply(&mut self, event: &SignedEvent, body: &EventBody, aside: Option<&[u8]>) {
-        let envelope = &event.envelope;
+    pub(super) fn apply(&mut self, row: &EventRow, body: &EventBody) {
+        let envelope = &row.event.envelope;
         self.state.apply(envelope, body);
+        let at = Place {
+            incarnation: envelope.incarnation,
+            seq: envelope.seq,
+        };
+        if let Some(command) = row.command {
+            self.commands.insert(command, at);
+        }
         if let EventBody::Sale(sale) = body {
-            let at = SaleAt {
-                incarnation: envelope.incarnation,
-                seq: envelope.seq,
-            };
             for (i, c) in sale.coupons.iter().enumerate() {
                 self.sales
                     .insert(ticket_id(envelope, i, c.trip, c.seat), at);
             }
         }
         if let EventBody::Scan(scan) = body {
-            let hold = aside.and_then(ScanAside::read).and_then(|a| a.hold);
+            let hold = row
+                .aside
+                .as_deref()
+                .and_then(ScanAside::read)
+                .and_then(|a| a.hold);
             let view = self.views.get_mut(&scan.trip);
             if let (Some(view), Some(hold), Some(ticket)) = (view, hold, scan.ticket) {
                 let used = scan.answer.lets_on().then_some(TicketUse {

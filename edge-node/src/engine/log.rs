@@ -74,7 +74,7 @@ impl Engine {
     pub(super) fn committed(&mut self, row: &EventRow, body: &EventBody) {
         self.loaded.head = row.event.head();
         self.sidecar.note(&self.loaded.head);
-        self.loaded.apply(&row.event, body, row.aside.as_deref());
+        self.loaded.apply(row, body);
     }
 
     /// Notes that the device's clock jumped.

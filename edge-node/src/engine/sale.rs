@@ -183,11 +183,7 @@ impl Engine {
         let Some(at) = self.loaded.sales.get(&id) else {
             return Ok(None);
         };
-        let before = domain::ids::Seq(at.seq.0.saturating_sub(1));
-        let rows = self
-            .store
-            .events(self.config.node, at.incarnation, before, 1)?;
-        let Some(row) = rows.first() else {
+        let Some(row) = self.event_at(*at)? else {
             return Ok(None);
         };
         let Ok(EventBody::Sale(sale)) = from_cbor(&row.event.envelope.body) else {

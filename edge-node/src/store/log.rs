@@ -127,21 +127,6 @@ impl Store {
         load().map_err(|e| self.error(e))
     }
 
-    /// The event that a command led to.
-    pub fn event_of_command(
-        &self,
-        node: NodeId,
-        command: CommandId,
-    ) -> Result<Option<EventRow>, StoreError> {
-        let load = || {
-            self.db
-                .prepare_cached(sql::EVENT_BY_COMMAND)?
-                .query_row(params![command.as_bytes()], |row| event_of(row, node))
-                .optional()
-        };
-        load().map_err(|e| self.error(e))
-    }
-
     /// The head of a log.
     pub fn head(&self, incarnation: NodeIncarnation) -> Result<ChainHead, StoreError> {
         let bounds = params![pos(incarnation, Seq(0)), pos(incarnation, Seq(SEQ_MAX))];

@@ -19,8 +19,6 @@ statements! {
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     EVENT_RANGE = "SELECT pos, hash, prev, at_ms, personal_hash, body, signature, personal,
         command_id, aside FROM event WHERE pos > ?1 AND pos <= ?2 ORDER BY pos LIMIT ?3";
-    EVENT_BY_COMMAND = "SELECT pos, hash, prev, at_ms, personal_hash, body, signature, personal,
-        command_id, aside FROM event WHERE command_id = ?1";
     EVENT_HEAD = "SELECT pos, hash FROM event WHERE pos > ?1 AND pos <= ?2
         ORDER BY pos DESC LIMIT 1";
     EVENT_HASH = "SELECT hash FROM event WHERE pos = ?1";

@@ -23,6 +23,8 @@ impl BareTable {
         let db = Connection::open(folder.join("bare.sqlite"))?;
         db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
         db.pragma_update(None, "synchronous", "full")?;
+        let pages = edge_node::store::WAL_PAGES;
+        db.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))?;
         db.execute_batch(
             "CREATE TABLE event (pos integer PRIMARY KEY, body blob NOT NULL) STRICT",
         )?;

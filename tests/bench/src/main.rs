@@ -81,6 +81,7 @@ fn main() -> Result<()> {
         .tempdir_in(&parent)
         .with_context(|| format!("cannot work in {}: choose another --dir", parent.display()))?;
     open_to_postgres(folder.path())?;
+    tidy_up_when_stopped(folder.path().to_owned());
     let mut dice = Dice::new(args.seed);
     say(&format!(
         "seed {}, working in {}",
@@ -104,6 +105,28 @@ fn main() -> Result<()> {
     }
     say(&format!("took {:.0} s", started.elapsed().as_secs_f64()));
     Ok(())
+}
+
+/// Ctrl-C leaves nothing behind: the folder goes, and Postgres ends with this process.
+fn tidy_up_when_stopped(folder: PathBuf) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        // Without signals a stop leaves the folder, and says nothing.
+        let Ok(runtime) = runtime else { return };
+        if runtime.block_on(tokio::signal::ctrl_c()).is_err() {
+            return;
+        }
+        say("stopped: nothing was written");
+        // Postgres may be making a file at this moment.
+        for _ in 0..3 {
+            if std::fs::remove_dir_all(&folder).is_ok() {
+                break;
+            }
+        }
+        std::process::exit(130);
+    });
 }
 
 /// Postgres runs as somebody else when we are root, and has to get to its own folder.

@@ -220,10 +220,7 @@ impl World {
             return false;
         };
         let before = self.nodes[usize::from(node)].engine.head();
-        let known = self.nodes[usize::from(node)]
-            .engine
-            .store()
-            .event_of_command(self.nodes[usize::from(node)].id, id);
+        let known = self.nodes[usize::from(node)].engine.event_of_command(id);
         let repeated = matches!(known, Ok(Some(_)));
         let done = self.command_with(node, id, &command).is_some();
         if repeated && self.nodes[usize::from(node)].engine.head() != before {
