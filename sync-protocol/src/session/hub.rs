@@ -305,6 +305,9 @@ impl HubSession {
                     .into_iter()
                     .map(|c| HubOutput::Send(HubFrame::Bucket(c))),
             );
+        } else {
+            // What changed while nothing was found has not been loaded yet.
+            self.load(&bucket);
         }
     }
 

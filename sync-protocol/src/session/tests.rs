@@ -419,3 +419,38 @@ fn a_batch_with_one_changed_bit_is_refused_whole() {
     let bomb = cut.unpack(NODE, &key.verifying_key()).unwrap_err();
     assert!(bomb.to_string().contains("unpacks to more than"), "{bomb}");
 }
+
+#[test]
+fn what_changes_while_an_empty_bucket_is_loaded_is_loaded_next() {
+    let mut hub = HubSession::new();
+    let hello = crate::frame::Hello {
+        version: PROTOCOL_VERSION,
+        logs: vec![],
+        restored: false,
+        buckets: vec![],
+    };
+    hub.handle_input(HubInput::Frame(EdgeFrame::Hello(hello)), Uptime(0));
+    let welcome = Welcome {
+        version: PROTOCOL_VERSION,
+        hub_incarnation: 1,
+        now: Instant(0),
+        stored: vec![],
+        begin: None,
+        buckets: vec![BucketId::Node],
+    };
+    hub.handle_input(HubInput::Welcome(welcome), Uptime(0));
+    hub.handle_input(HubInput::BucketChanged(BucketId::Node), Uptime(0));
+    while hub.poll_output().is_some() {}
+    let nothing = HubInput::BucketLoaded {
+        bucket: BucketId::Node,
+        after: 0,
+        checkpoint: 0,
+        items: vec![],
+    };
+    hub.handle_input(nothing, Uptime(0));
+    let load = HubOutput::LoadBucket {
+        bucket: BucketId::Node,
+        after: 0,
+    };
+    assert_eq!(hub.poll_output(), Some(load));
+}
