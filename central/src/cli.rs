@@ -10,6 +10,7 @@ mod run_file;
 mod serve;
 mod session;
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -128,6 +129,7 @@ impl Settings {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_env_filter(
             EnvFilter::try_from_env("MWIMULE_LOG")

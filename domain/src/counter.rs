@@ -126,7 +126,7 @@ pub enum Refusal {
     BoardingClosed(TripId),
     /// The lease is dry on these legs.
     #[error(
-        "the lease is dry: {wanted} seats wanted from {from} to {to} on trip {trip}, {left} left; ask the hub for a top-up"
+        "the lease is dry from {from} to {to} on trip {trip}: {wanted} wanted, {left} left; ask the hub for a top-up"
     )]
     LeaseDry {
         /// The trip.

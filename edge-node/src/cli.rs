@@ -33,12 +33,7 @@ impl From<SuiteName> for Suite {
 
 /// Does what the command line says.
 pub fn run(cli: Cli) -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("MWIMULE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,edge_node=info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    edge_node::logging::to_stderr();
     let json = cli.json;
     match cli.command {
         Command::Enrol(args) => enrol(&args.data_dir, &args.code, &args.name),

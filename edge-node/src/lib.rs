@@ -11,6 +11,7 @@ pub mod engine;
 pub mod export;
 pub mod identity;
 pub mod keys;
+pub mod logging;
 pub mod print;
 pub mod runtime;
 pub mod sidecar;
