@@ -39,14 +39,13 @@ pub fn check(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(findings)
 }
 
+/// What git tracks: a report or a note that somebody left in the folder is not the project's.
 fn list_files(root: &Path) -> Result<Vec<SourceFile>> {
-    let listing = process::output(Command::new("git").current_dir(root).args([
-        "ls-files",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "-z",
-    ]))
+    let listing = process::output(
+        Command::new("git")
+            .current_dir(root)
+            .args(["ls-files", "--cached", "-z"]),
+    )
     .context("tidy asks git which files belong to the project")?;
     let mut paths: Vec<&str> = listing.split('\0').filter(|p| !p.is_empty()).collect();
     paths.sort_unstable();
