@@ -135,7 +135,7 @@ fn is_unsafe(code: &str) -> bool {
 fn machine_path(line: &str) -> Option<&'static str> {
     MACHINE_PATHS.iter().copied().find(|place| {
         line.match_indices(place).any(|(at, _)| {
-            // `tests/work/` and `https://host/home/` are not places on a disk.
+            // `tests/home/` and `https://host/home/` are not places on a disk.
             line[..at]
                 .chars()
                 .next_back()
