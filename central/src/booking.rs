@@ -6,11 +6,9 @@
 
 mod db;
 mod decide;
-mod idempotency;
 mod service;
 
 pub use decide::{Contact, NewBooking, Refusal, SeatSale};
-pub use idempotency::{Answer, IdempotencyKey, Replay};
 pub use service::{Booked, BookedTicket, BookingError, Decision, book, looked_again};
 
 pub(crate) use db::find_booking;

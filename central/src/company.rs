@@ -2,11 +2,14 @@
 
 mod admin;
 mod db;
+pub mod http;
 mod timetable;
 
 pub(crate) use admin::fresh_uuid;
-pub use admin::{CompanyError, NewCompany, NewToken, company_named, create, create_token};
-pub use db::{company_of_token, company_of_trip, find_by_name, zone_and_currency};
+pub use admin::{
+    CompanyError, NewCompany, NewToken, TOKEN_PREFIX, company_named, create, create_token,
+};
+pub use db::{caller_of_token, company_of_trip, find_by_name, zone_and_currency};
 pub(crate) use db::{fares_of, layout_of};
 pub use timetable::{Applied, Counts, KeptTrip, TimetableError, TripChanges, apply};
 

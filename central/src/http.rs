@@ -5,12 +5,13 @@
 
 mod auth;
 mod bookings;
-mod extract;
+pub mod extract;
 mod health;
 mod home;
+pub mod idempotent;
 mod keys;
 mod office;
-mod problem;
+pub mod problem;
 mod trips;
 
 use std::sync::Arc;
@@ -24,10 +25,12 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::cache::{Cache, MemoryCache};
 use crate::db::Db;
 use crate::keys::HubKeys;
+use crate::vault::Vault;
 use auth::BearerScheme;
-use problem::Problem;
+pub use problem::Problem;
 
 /// The largest body that a request may have.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -41,6 +44,22 @@ pub struct Api {
     pub db: Db,
     /// The hub's keys.
     pub keys: Arc<HubKeys>,
+    /// Seals personal data.
+    pub vault: Vault,
+    /// What may be forgotten.
+    pub cache: Cache,
+}
+
+impl Api {
+    /// On the embedded defaults.
+    pub fn new(db: Db, keys: HubKeys, vault: Vault) -> Self {
+        Self {
+            db,
+            keys: Arc::new(keys),
+            vault,
+            cache: Arc::new(MemoryCache::new()),
+        }
+    }
 }
 
 #[derive(OpenApi)]
@@ -73,6 +92,14 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(office::conflicts))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
+        .merge(crate::auth::http::routes())
+        .merge(crate::company::http::routes())
+        .merge(crate::pricing::http::routes())
+        .merge(crate::operations::http::routes())
+        .merge(crate::aftersale::http::routes())
+        .merge(crate::documents::http::routes())
+        .merge(crate::payment::http::routes())
+        .merge(crate::reconciliation::http::routes())
 }
 
 /// The OpenAPI 3.1 document.

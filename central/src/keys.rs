@@ -82,14 +82,7 @@ impl HubKeys {
                 let (mut key, mut trip_master) = ([0; 32], [0; 32]);
                 getrandom::fill(&mut key).map_err(KeyError::NoEntropy)?;
                 getrandom::fill(&mut trip_master).map_err(KeyError::NoEntropy)?;
-                std::fs::DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o700)
-                    .create(folder)
-                    .map_err(|source| KeyError::File {
-                        path: folder.to_owned(),
-                        source,
-                    })?;
+                make_folder(folder)?;
                 write_key(folder, &master, &trip_master)?;
                 write_key(folder, &signing, &key)?;
                 Ok(Self::from_bytes(&key, trip_master))
@@ -145,6 +138,30 @@ impl HubKeys {
     pub fn mac_record(&self, trip: TripId, node: NodeId) -> KeyRecord {
         KeyRecord::mac(Issuer::Node(node), trip, &self.trip_key(trip))
     }
+}
+
+/// One secret of 32 bytes in the folder, made at its first use.
+pub fn load_or_create(folder: &Path, name: &str) -> Result<[u8; 32], KeyError> {
+    let path = folder.join(name);
+    if path.exists() {
+        return read_key(&path);
+    }
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(KeyError::NoEntropy)?;
+    make_folder(folder)?;
+    write_key(folder, &path, &key)?;
+    Ok(key)
+}
+
+fn make_folder(folder: &Path) -> Result<(), KeyError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| KeyError::File {
+            path: folder.to_owned(),
+            source,
+        })
 }
 
 fn read_key(path: &Path) -> Result<[u8; 32], KeyError> {

@@ -1,6 +1,7 @@
 //! Reconciliation: what the drawers should hold, what was counted, and what does not add up.
 
 mod db;
+pub mod http;
 
 pub use db::{conflicts, ledger, shifts};
 

@@ -24,6 +24,20 @@ pub enum Account {
     CashOverShort,
     /// Money of sales whose seat is disputed.
     Suspense,
+    /// Earned: the trip has departed.
+    Revenue,
+    /// Owed back to passengers.
+    RefundsPayable,
+    /// What sellers earn on what they sold.
+    CommissionExpense,
+    /// Owed to sellers.
+    CommissionPayable,
+    /// What payment providers keep.
+    ProviderFees,
+    /// Owed to the company by the hub that collects for it.
+    CompanyPayable,
+    /// In the bank.
+    Bank,
 }
 
 impl Account {
@@ -45,6 +59,13 @@ impl Account {
             Self::DeferredRevenue(trip) => ("deferred_revenue", None, None, Some(trip)),
             Self::CashOverShort => ("cash_over_short", None, None, None),
             Self::Suspense => ("suspense", None, None, None),
+            Self::Revenue => ("revenue", None, None, None),
+            Self::RefundsPayable => ("refunds_payable", None, None, None),
+            Self::CommissionExpense => ("commission_expense", None, None, None),
+            Self::CommissionPayable => ("commission_payable", None, None, None),
+            Self::ProviderFees => ("provider_fees", None, None, None),
+            Self::CompanyPayable => ("company_payable", None, None, None),
+            Self::Bank => ("bank", None, None, None),
         }
     }
 
@@ -67,6 +88,18 @@ pub enum EntryKind {
     Void,
     /// A drawer was counted and handed over.
     ShiftClose,
+    /// Money came in that no ticket was issued for.
+    Payment,
+    /// Money went back to a passenger.
+    Refund,
+    /// A trip departed: what was owed is earned.
+    Recognition,
+    /// An earlier entry, the other way round.
+    Reversal,
+    /// A provider or seller was settled with.
+    Settlement,
+    /// A person decided: a case, a difference.
+    Adjustment,
 }
 
 impl EntryKind {
@@ -76,6 +109,12 @@ impl EntryKind {
             Self::Sale => "sale",
             Self::Void => "void",
             Self::ShiftClose => "shift_close",
+            Self::Payment => "payment",
+            Self::Refund => "refund",
+            Self::Recognition => "recognition",
+            Self::Reversal => "reversal",
+            Self::Settlement => "settlement",
+            Self::Adjustment => "adjustment",
         }
     }
 }

@@ -6,72 +6,9 @@ use domain::ids::{SeatNo, TripId};
 use domain::time::{Instant, Zone};
 use uuid::Uuid;
 
-use super::idempotency::Answer;
 use super::service::Booked;
 use crate::db::DbError;
 use crate::tenant::TenantTx;
-
-/// Takes a lock until the end of the transaction unless somebody has it.
-pub(super) async fn try_lock(tx: &mut TenantTx, number: i64) -> Result<bool, DbError> {
-    let taken = sqlx::query_scalar!(
-        r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#,
-        number
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    Ok(taken)
-}
-
-pub(super) async fn find_answer(
-    tx: &mut TenantTx,
-    key: &str,
-) -> Result<Option<([u8; 32], Answer)>, DbError> {
-    let row = sqlx::query!(
-        "SELECT fingerprint, status, content_type, response FROM idempotency
-         WHERE company_id = $1 AND key = $2",
-        tx.company().0,
-        key
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    row.map(|r| {
-        let fingerprint = r.fingerprint.try_into();
-        let answer = Answer {
-            status: r.status as u16,
-            content_type: r.content_type,
-            body: r.response,
-        };
-        Ok((
-            fingerprint.map_err(|_| DbError::damaged("a request's fingerprint"))?,
-            answer,
-        ))
-    })
-    .transpose()
-}
-
-pub(super) async fn insert_answer(
-    tx: &mut TenantTx,
-    key: &str,
-    fingerprint: &[u8; 32],
-    answer: &Answer,
-    now: Instant,
-) -> Result<(), DbError> {
-    sqlx::query!(
-        "INSERT INTO idempotency (company_id, key, fingerprint, status, content_type, response,
-                                  created_at_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        tx.company().0,
-        key,
-        &fingerprint[..],
-        answer.status as i16,
-        answer.content_type,
-        answer.body,
-        now.0
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
 
 pub(super) async fn company_zone(tx: &mut TenantTx) -> Result<Zone, DbError> {
     let zone = sqlx::query_scalar!(

@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use super::db;
 use super::decide::{NewBooking, Refusal, SeatSale, decide};
-use super::idempotency::{self, Answer, IdempotencyKey, Replay};
 use crate::company::{fares_of, fresh_uuid, layout_of};
 use crate::db::{Db, DbError};
+use crate::idempotency::{self, Answer, IdempotencyKey, Replay};
 use crate::keys::HubKeys;
 use crate::ledger::{self, AccountCache, NewEntry};
 use crate::sync::buckets::{take_changes, trip_bucket};

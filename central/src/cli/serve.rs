@@ -1,7 +1,6 @@
 //! `serve`
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -18,6 +17,7 @@ use crate::http::{self, Api};
 use crate::postgres::{EmbeddedPostgres, PostgresError, Purpose};
 use crate::sync::server::{self, Hub};
 use crate::wake;
+use crate::worker;
 
 const DEFAULT_HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const DEFAULT_QUIC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7443);
@@ -92,13 +92,11 @@ async fn serve_on(
         public_addr: public_addr(settings, args, quic),
         postgres_url: server.url.clone(),
     };
-    let api = Api {
-        db: db.clone(),
-        keys: Arc::new(keys.clone()),
-    };
+    let api = Api::new(db.clone(), keys.clone(), session::vault(settings)?);
     let hub = Hub::new(db.clone(), keys, identity);
     let (stop, stopping) = watch::channel(false);
     let sync = tokio::spawn(server::serve(hub, endpoint, stopped(stopping.clone())));
+    let jobs = tokio::spawn(worker::work(api.clone(), stopping.clone()));
     let web = axum::serve(listener, http::router(api)).with_graceful_shutdown(stopped(stopping));
     let web = tokio::spawn(web.into_future());
     let (url, bus) = (server.url.clone(), db.bus().clone());
@@ -112,7 +110,7 @@ async fn serve_on(
     };
     tracing::info!("stopping");
     let _ = stop.send(true);
-    let ended = tokio::time::timeout(GOODBYE, async { tokio::join!(sync, web) });
+    let ended = tokio::time::timeout(GOODBYE, async { tokio::join!(sync, web, jobs) });
     if ended.await.is_err() {
         tracing::warn!("some requests did not end in time and were cut off");
     }

@@ -13,6 +13,7 @@ use crate::db::Db;
 use crate::keys::HubKeys;
 use crate::postgres::{EmbeddedPostgres, PostgresError, Purpose};
 use crate::sync::bus::BusEvent;
+use crate::vault::Vault;
 use crate::wake;
 
 /// How long a command waits for a hub that is starting.
@@ -134,6 +135,12 @@ impl Session {
         self.db.close().await;
         self.server.close().await
     }
+}
+
+/// What personal data is sealed with, made at the first use.
+pub(super) fn vault(settings: &Settings) -> Result<Vault> {
+    make_folder(&settings.data_dir)?;
+    Ok(Vault::load_or_create(&keys_folder(&settings.data_dir))?)
 }
 
 /// The hub's keys, made at the first use.

@@ -14,7 +14,7 @@ use crate::keys::HubKeys;
 use crate::sync::buckets;
 
 /// What every bearer token begins with, so that one that leaked can be recognised.
-const TOKEN_PREFIX: &str = "mwt_";
+pub const TOKEN_PREFIX: &str = "mwt_";
 /// The longest name of a company or of a token, in characters.
 const NAME_CHARS_MAX: usize = 120;
 

@@ -13,6 +13,8 @@ use domain::trip::Trip;
 use super::NewCompany;
 use super::admin::token_hash;
 use super::timetable::{Counts, TripRow};
+use uuid::Uuid;
+
 use crate::db::{Db, DbError};
 use crate::gtfs::{PlanRoute, PlanStop};
 use crate::tenant::TenantTx;
@@ -36,12 +38,19 @@ pub(super) async fn insert_company(
     Ok(())
 }
 
-/// The company that a bearer token opens.
-pub async fn company_of_token(db: &Db, token: &str) -> Result<Option<CompanyId>, DbError> {
-    let id = sqlx::query_scalar!("SELECT company_of_token($1)", &token_hash(token)[..])
-        .fetch_one(db.pool())
-        .await?;
-    Ok(id.map(CompanyId))
+/// Who holds an office's bearer token: company, the token's id, and its scopes where it has any.
+pub async fn caller_of_token(
+    db: &Db,
+    token: &str,
+) -> Result<Option<(CompanyId, Uuid, Option<Vec<String>>)>, DbError> {
+    let row = sqlx::query!(
+        r#"SELECT company_id AS "company_id!", token_id AS "token_id!", scopes
+           FROM caller_of_token($1)"#,
+        &token_hash(token)[..]
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(row.map(|r| (CompanyId(r.company_id), r.token_id, r.scopes)))
 }
 
 /// The company that runs a trip.

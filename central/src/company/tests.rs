@@ -203,10 +203,11 @@ async fn a_token_is_known_by_its_hash_only() {
     let made = create_token(&office.db.db, office.company, "boss", NOW)
         .await
         .unwrap();
-    let found = company_of_token(&office.db.db, &made.token).await.unwrap();
-    assert_eq!(found, Some(office.company));
+    let found = caller_of_token(&office.db.db, &made.token).await.unwrap();
+    let found = found.map(|(company, _, scopes)| (company, scopes));
+    assert_eq!(found, Some((office.company, None)));
     assert_eq!(
-        company_of_token(&office.db.db, "mwt_00").await.unwrap(),
+        caller_of_token(&office.db.db, "mwt_00").await.unwrap(),
         None
     );
     let like = "SELECT count(*) FROM api_token WHERE api_token::text LIKE '%mwt%'";

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Body as ResponseBody;
 use axum::extract::State;
-use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::http::{HeaderMap, Response, StatusCode};
 use domain::ids::{StopCode, TripId};
 use domain::passenger::PassengerClass;
 use serde::{Deserialize, Serialize};
@@ -12,16 +12,15 @@ use uuid::Uuid;
 
 use super::Api;
 use super::extract::{Asked, Body, Named};
+use super::idempotent;
 use super::problem::{PROBLEM_JSON, Problem};
 use super::trips::company_of;
-use crate::booking::{
-    self, Answer, Booked, BookedTicket, Contact, Decision, IdempotencyKey, NewBooking, Replay,
-};
+use crate::access::Caller;
+use crate::booking::{self, Booked, BookedTicket, Contact, Decision, NewBooking};
 use crate::clock;
+use crate::idempotency::Answer;
 use crate::views::{self, Cursor, TicketView};
 
-/// The header that names a request.
-const KEY_HEADER: &str = "idempotency-key";
 /// The most passengers of one booking.
 const PASSENGERS_MAX: usize = 10;
 /// The longest name or phone number, in characters.
@@ -179,14 +178,6 @@ fn render(decision: &Decision) -> Answer {
     }
 }
 
-fn respond(answer: Answer) -> Result<Response<ResponseBody>, Problem> {
-    Response::builder()
-        .status(answer.status)
-        .header(header::CONTENT_TYPE, answer.content_type)
-        .body(ResponseBody::from(answer.body))
-        .map_err(|_| Problem::unavailable())
-}
-
 /// Books seats out of the hub's pool, best fit. The same key with the same body gets the same
 /// answer for ever, byte for byte.
 #[utoipa::path(post, path = "/bookings", tag = "bookings", request_body = BookingAsked,
@@ -196,22 +187,16 @@ fn respond(answer: Answer) -> Result<Response<ResponseBody>, Problem> {
         (status = "default", body = Problem)))]
 pub async fn create(
     State(api): State<Api>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body<BookingAsked>,
 ) -> Result<Response<ResponseBody>, Problem> {
-    let key = headers.get(KEY_HEADER).and_then(|k| k.to_str().ok());
-    let key = key.and_then(|k| IdempotencyKey::new(k, "POST", "/bookings", &body.bytes));
-    let key = key.ok_or_else(|| {
-        Problem::bad_request("send an Idempotency-Key header of 1 to 255 visible characters")
-    })?;
+    let key = idempotent::key_of(&headers, &caller, "POST", "/bookings", &body.bytes)?;
     let wish = checked(body.value)?;
     let company = company_of(&api, wish.trip.0).await?;
     let now = clock::now();
-    match booking::book(&api.db, &api.keys, company, &key, &wish, now, render).await? {
-        Replay::Again(answer) => respond(answer),
-        Replay::OtherRequest => Err(Problem::key_reused()),
-        Replay::InFlight => Err(Problem::in_flight()),
-    }
+    let answer = booking::book(&api.db, &api.keys, company, &key, &wish, now, render).await?;
+    idempotent::respond(answer)
 }
 
 /// Proof that a booking is the asker's.

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Api;
-use super::auth::Office;
 use super::extract::{Asked, cursor, parsed};
 use super::problem::Problem;
+use crate::access::{Caller, Permission};
 use crate::clock;
 use crate::reconciliation::{self, ConflictView, LedgerView, ShiftView};
 use crate::views::{self, LeaseView, NodeView, Page, TicketView};
@@ -54,13 +54,14 @@ pub struct TicketsAsked {
 }
 
 /// The company's devices: last contact, and what the hub has not got yet.
-#[utoipa::path(get, path = "/nodes", tag = "office", params(PageAsked), security(("bearer" = [])),
+#[utoipa::path(get, path = "/nodes", tag = "office", params(PageAsked), security(("bearer" = ["nodes:read"])),
     responses((status = 200, body = Page<NodeView>), (status = "default", body = Problem)))]
 pub async fn nodes(
     State(api): State<Api>,
-    Office(company): Office,
+    caller: Caller,
     Asked(asked): Asked<PageAsked>,
 ) -> Result<Json<Page<NodeView>>, Problem> {
+    let company = caller.may(Permission::NodesRead)?.company;
     let cursor = cursor(asked.after.as_deref(), asked.limit)?;
     let mut tx = api.db.tenant(company).await?;
     let rows = views::nodes(&mut tx, &cursor).await?;
@@ -69,13 +70,14 @@ pub async fn nodes(
 
 /// The company's leases.
 #[utoipa::path(get, path = "/leases", tag = "office", params(LeasesAsked),
-    security(("bearer" = [])),
+    security(("bearer" = ["nodes:read"])),
     responses((status = 200, body = Page<LeaseView>), (status = "default", body = Problem)))]
 pub async fn leases(
     State(api): State<Api>,
-    Office(company): Office,
+    caller: Caller,
     Asked(asked): Asked<LeasesAsked>,
 ) -> Result<Json<Page<LeaseView>>, Problem> {
+    let company = caller.may(Permission::NodesRead)?.company;
     let cursor = cursor(asked.after.as_deref(), asked.limit)?;
     let node: Option<NodeId> = parsed(asked.node.as_deref())?;
     let trip = asked.trip.map(TripId);
@@ -88,13 +90,14 @@ pub async fn leases(
 
 /// The company's tickets with their QR texts.
 #[utoipa::path(get, path = "/tickets", tag = "office", params(TicketsAsked),
-    security(("bearer" = [])),
+    security(("bearer" = ["bookings:read"])),
     responses((status = 200, body = Page<TicketView>), (status = "default", body = Problem)))]
 pub async fn tickets(
     State(api): State<Api>,
-    Office(company): Office,
+    caller: Caller,
     Asked(asked): Asked<TicketsAsked>,
 ) -> Result<Json<Page<TicketView>>, Problem> {
+    let company = caller.may(Permission::BookingsRead)?.company;
     let cursor = cursor(asked.after.as_deref(), asked.limit)?;
     let mut tx = api.db.tenant(company).await?;
     let rows = views::tickets(&mut tx, asked.trip.map(TripId), None, &cursor).await?;
@@ -105,13 +108,14 @@ pub async fn tickets(
 
 /// Per shift: what the drawer should hold, and what was counted.
 #[utoipa::path(get, path = "/reconciliation/shifts", tag = "reconciliation", params(PageAsked),
-    security(("bearer" = [])),
+    security(("bearer" = ["books:read"])),
     responses((status = 200, body = Page<ShiftView>), (status = "default", body = Problem)))]
 pub async fn shifts(
     State(api): State<Api>,
-    Office(company): Office,
+    caller: Caller,
     Asked(asked): Asked<PageAsked>,
 ) -> Result<Json<Page<ShiftView>>, Problem> {
+    let company = caller.may(Permission::BooksRead)?.company;
     let cursor = cursor(asked.after.as_deref(), asked.limit)?;
     let mut tx = api.db.tenant(company).await?;
     let rows = reconciliation::shifts(&mut tx, &cursor).await?;
@@ -122,25 +126,24 @@ pub async fn shifts(
 
 /// The ledger in sums.
 #[utoipa::path(get, path = "/reconciliation/ledger", tag = "reconciliation",
-    security(("bearer" = [])),
+    security(("bearer" = ["books:read"])),
     responses((status = 200, body = LedgerView), (status = "default", body = Problem)))]
-pub async fn ledger(
-    State(api): State<Api>,
-    Office(company): Office,
-) -> Result<Json<LedgerView>, Problem> {
+pub async fn ledger(State(api): State<Api>, caller: Caller) -> Result<Json<LedgerView>, Problem> {
+    let company = caller.may(Permission::BooksRead)?.company;
     let mut tx = api.db.tenant(company).await?;
     Ok(Json(reconciliation::ledger(&mut tx).await?))
 }
 
 /// Cases that wait for a person.
 #[utoipa::path(get, path = "/reconciliation/conflicts", tag = "reconciliation",
-    params(PageAsked), security(("bearer" = [])),
+    params(PageAsked), security(("bearer" = ["books:read"])),
     responses((status = 200, body = Page<ConflictView>), (status = "default", body = Problem)))]
 pub async fn conflicts(
     State(api): State<Api>,
-    Office(company): Office,
+    caller: Caller,
     Asked(asked): Asked<PageAsked>,
 ) -> Result<Json<Page<ConflictView>>, Problem> {
+    let company = caller.may(Permission::BooksRead)?.company;
     let cursor = cursor(asked.after.as_deref(), asked.limit)?;
     let mut tx = api.db.tenant(company).await?;
     let rows = reconciliation::conflicts(&mut tx, &cursor).await?;

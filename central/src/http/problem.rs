@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use crate::access::Permission;
 use crate::booking::{BookingError, Refusal};
 use crate::db::DbError;
 
@@ -31,7 +32,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(
+    /// Of a kind: the word behind `urn:mwimule:problem:`.
+    pub fn new(
         status: StatusCode,
         kind: &'static str,
         title: &'static str,
@@ -46,7 +48,9 @@ impl Problem {
         }
     }
 
-    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+    /// With one more member.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.more.insert(name.to_owned(), value.into());
         self
     }
@@ -84,6 +88,19 @@ impl Problem {
             "Unauthorized",
             detail,
         )
+    }
+
+    /// Known, but not allowed.
+    pub fn forbidden(permission: Permission) -> Self {
+        let wanted = permission.as_str();
+        let detail = format!("this takes the permission {wanted}: ask an admin of your company");
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
+            .with("permission", wanted)
+    }
+
+    /// It clashes with how things stand.
+    pub fn conflict(kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, kind, title, detail)
     }
 
     /// The query, a header or the path cannot be read.

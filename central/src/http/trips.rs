@@ -8,9 +8,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Api;
-use super::auth::Office;
 use super::extract::{Asked, Named, cursor, parsed};
 use super::problem::Problem;
+use crate::access::{Caller, Permission};
 use crate::company;
 use crate::views::{self, Page, SeatsView, TripView};
 
@@ -86,15 +86,15 @@ pub async fn show(
 
 /// The seats of a trip, leg by leg. With the company's token it names the owners.
 #[utoipa::path(get, path = "/trips/{trip}/seats", tag = "trips", params(("trip" = u64, Path)),
-    security((), ("bearer" = [])),
+    security((), ("bearer" = ["nodes:read"])),
     responses((status = 200, body = SeatsView), (status = "default", body = Problem)))]
 pub async fn seats(
     State(api): State<Api>,
-    office: Option<Office>,
+    caller: Caller,
     Named(trip): Named<u64>,
 ) -> Result<Json<SeatsView>, Problem> {
     let company = company_of(&api, trip).await?;
-    let show_owners = office.is_some_and(|Office(of)| of == company);
+    let show_owners = caller.may_in(Permission::NodesRead, company);
     let mut tx = api.db.tenant(company).await?;
     let view = views::seats(&mut tx, TripId(trip), show_owners).await?;
     let gone = || Problem::not_found(format!("there is no trip {trip}"));

@@ -1,7 +1,6 @@
 //! A hub's HTTP side with the Zambian network in it.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use domain::ids::CompanyId;
 use domain::time::Instant;
@@ -14,6 +13,7 @@ use crate::gtfs::{self, Options};
 use crate::http::{Api, router};
 use crate::keys::HubKeys;
 use crate::testing::TestDb;
+use crate::vault::Vault;
 
 /// A day that the fixture's calendar serves, far enough ahead that boarding is open.
 pub const DAY: &str = "2034-05-02";
@@ -152,10 +152,7 @@ pub fn booking(trip: u64, adults: usize) -> Value {
 async fn serve(db: &TestDb, keys: &HubKeys) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let api = Api {
-        db: db.db.clone(),
-        keys: Arc::new(keys.clone()),
-    };
+    let api = Api::new(db.db.clone(), keys.clone(), Vault::from_bytes([9; 32]));
     let serving = tokio::spawn(async move {
         axum::serve(listener, router(api)).await.unwrap();
     });

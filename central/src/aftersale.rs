@@ -1,0 +1,3 @@
+//! After the sale: cancel, refund, exchange, rebook, wait, travel.
+
+pub mod http;

@@ -1,0 +1,3 @@
+//! People: accounts, roles, sign-in, tokens, API keys.
+
+pub mod http;

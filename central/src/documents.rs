@@ -1,0 +1,3 @@
+//! Tickets on paper and screen.
+
+pub mod http;

@@ -1,0 +1,172 @@
+//! One request, one effect: the permanent record of an answer.
+//!
+//! A handler that moves money or seats claims the caller's key in its transaction, does its work,
+//! records the answer in the same transaction and commits: the answer is kept exactly when the
+//! effect is.
+
+use domain::ids::CompanyId;
+use sha2::{Digest as _, Sha256};
+
+use crate::access::Identity;
+use crate::db::DbError;
+use crate::tenant::TenantTx;
+use domain::time::Instant;
+
+/// The longest key, in bytes.
+const KEY_BYTES_MAX: usize = 255;
+
+/// A client's name for one request, and what it asked under that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    scope: String,
+    key: String,
+    fingerprint: [u8; 32],
+}
+
+impl IdempotencyKey {
+    /// A key for this request of this caller; `None` unless it has 1 to 255 visible ASCII
+    /// characters.
+    pub fn new(caller: Identity, key: &str, method: &str, path: &str, body: &[u8]) -> Option<Self> {
+        let fits = (1..=KEY_BYTES_MAX).contains(&key.len());
+        if !fits || !key.bytes().all(|b| b.is_ascii_graphic()) {
+            return None;
+        }
+        let mut hash = Sha256::new();
+        for part in [method.as_bytes(), path.as_bytes(), body] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let scope = caller
+            .id()
+            .map_or_else(String::new, |id| format!("{}:{id}", caller.kind()));
+        Some(Self {
+            scope,
+            key: key.to_owned(),
+            fingerprint: hash.finalize().into(),
+        })
+    }
+
+    /// What the database locks while the request is worked on.
+    fn lock_number(&self, company: CompanyId) -> i64 {
+        let hash = Sha256::new()
+            .chain_update(company.as_bytes())
+            .chain_update((self.scope.len() as u64).to_be_bytes())
+            .chain_update(&self.scope)
+            .chain_update(&self.key)
+            .finalize();
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash[..8]);
+        i64::from_be_bytes(first)
+    }
+}
+
+/// An answer as it was given, to the byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body's type.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What a key that is known, or taken, leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replay {
+    /// It was answered before: this again.
+    Again(Answer),
+    /// It was used for another request.
+    OtherRequest,
+    /// Somebody works on it at this moment.
+    InFlight,
+}
+
+/// Claims a fresh key until the end of the transaction, or says what is known of it.
+pub async fn claim(tx: &mut TenantTx, key: &IdempotencyKey) -> Result<Option<Replay>, DbError> {
+    let company = tx.company();
+    if !try_lock(tx, key.lock_number(company)).await? {
+        return Ok(Some(Replay::InFlight));
+    }
+    let known = find_answer(tx, key).await?;
+    Ok(known.map(|(fingerprint, answer)| {
+        if fingerprint == key.fingerprint {
+            Replay::Again(answer)
+        } else {
+            Replay::OtherRequest
+        }
+    }))
+}
+
+/// Keeps the answer, in the transaction that made it true.
+pub async fn record(
+    tx: &mut TenantTx,
+    key: &IdempotencyKey,
+    answer: &Answer,
+    now: Instant,
+) -> Result<(), DbError> {
+    insert_answer(tx, key, answer, now).await
+}
+
+/// Takes a lock until the end of the transaction unless somebody has it.
+async fn try_lock(tx: &mut TenantTx, number: i64) -> Result<bool, DbError> {
+    let taken = sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#,
+        number
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(taken)
+}
+
+async fn find_answer(
+    tx: &mut TenantTx,
+    key: &IdempotencyKey,
+) -> Result<Option<([u8; 32], Answer)>, DbError> {
+    let row = sqlx::query!(
+        "SELECT fingerprint, status, content_type, response FROM idempotency
+         WHERE company_id = $1 AND scope = $2 AND key = $3",
+        tx.company().0,
+        key.scope,
+        key.key
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    row.map(|r| {
+        let fingerprint = r.fingerprint.try_into();
+        let answer = Answer {
+            status: r.status as u16,
+            content_type: r.content_type,
+            body: r.response,
+        };
+        Ok((
+            fingerprint.map_err(|_| DbError::damaged("a request's fingerprint"))?,
+            answer,
+        ))
+    })
+    .transpose()
+}
+
+async fn insert_answer(
+    tx: &mut TenantTx,
+    key: &IdempotencyKey,
+    answer: &Answer,
+    now: Instant,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "INSERT INTO idempotency (company_id, scope, key, fingerprint, status, content_type,
+                                  response, created_at_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        tx.company().0,
+        key.scope,
+        key.key,
+        &key.fingerprint[..],
+        answer.status as i16,
+        answer.content_type,
+        answer.body,
+        now.0
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! The day's work: schedules, trips and their states, crews, delays, cancellations.
+
+pub mod http;

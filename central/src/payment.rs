@@ -1,0 +1,3 @@
+//! Payments and refunds, the providers behind them, and webhooks.
+
+pub mod http;

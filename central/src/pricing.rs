@@ -1,0 +1,3 @@
+//! What a journey costs: fares with their validity, discounts, vouchers, commissions.
+
+pub mod http;

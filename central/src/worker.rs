@@ -1,0 +1,68 @@
+//! What the hub does by itself, again and again: sweeping, polling, delivering.
+//!
+//! A job's `run` does one bounded piece of work and says whether there is more. Jobs are written
+//! so that two processes running one at the same time do no harm (row locks with SKIP LOCKED, or
+//! writes that change nothing the second time).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::http::Api;
+
+/// What one piece of work came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing is left for now.
+    Idle,
+    /// There is more: run again at once.
+    More,
+}
+
+/// Why a piece of work failed; it is tried again at the next turn.
+pub type JobError = Box<dyn std::error::Error + Send + Sync>;
+
+type Work = Pin<Box<dyn Future<Output = Result<Progress, JobError>> + Send>>;
+
+/// Something to do again and again.
+pub struct Job {
+    /// For the log.
+    pub name: &'static str,
+    /// How long to rest when nothing was left.
+    pub every: Duration,
+    /// One bounded piece of work.
+    pub run: fn(Api) -> Work,
+}
+
+/// Every job of the hub.
+fn jobs() -> Vec<Job> {
+    vec![]
+}
+
+/// Runs every job until the hub stops.
+pub async fn work(api: Api, stopping: watch::Receiver<bool>) {
+    let running: Vec<_> = jobs()
+        .into_iter()
+        .map(|job| tokio::spawn(repeat(job, api.clone(), stopping.clone())))
+        .collect();
+    for job in running {
+        // A job that panicked has told the log; the others go on.
+        let _ = job.await;
+    }
+}
+
+async fn repeat(job: Job, api: Api, mut stopping: watch::Receiver<bool>) {
+    while !*stopping.borrow() {
+        match (job.run)(api.clone()).await {
+            Ok(Progress::More) => continue,
+            Ok(Progress::Idle) => {}
+            Err(error) => tracing::warn!(job = job.name, %error, "a job failed and tries again"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(job.every) => {}
+            _ = stopping.wait_for(|stop| *stop) => {}
+        }
+    }
+}
