@@ -5,6 +5,7 @@
 
 mod auth;
 mod bookings;
+pub mod etag;
 pub mod extract;
 mod health;
 mod home;
