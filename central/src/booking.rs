@@ -6,9 +6,17 @@
 
 mod db;
 mod decide;
+mod issue;
+pub mod pay;
 mod service;
+mod state;
 
 pub use decide::{Contact, NewBooking, Refusal, SeatSale};
+pub use pay::release;
 pub use service::{Booked, BookedTicket, BookingError, Decision, book, looked_again};
+pub use state::{Deadline, HOLD_LIMIT_MS, HOLD_MS, PAYMENT_GRACE_MS, State};
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use db::find_booking;

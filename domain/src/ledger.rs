@@ -12,6 +12,8 @@ pub enum Account {
     AgentCash(NodeId, ShiftNo),
     /// Cash handed over when a shift closed, per node.
     Vault(NodeId),
+    /// Cash taken by the office itself, outside any counter's shift.
+    OfficeCash,
     /// Paid online, not yet settled by a provider.
     OnlineClearing,
     /// Paid by mobile money at a counter.
@@ -53,6 +55,7 @@ impl Account {
         match *self {
             Self::AgentCash(node, shift) => ("agent_cash", Some(node), Some(shift), None),
             Self::Vault(node) => ("vault", Some(node), None, None),
+            Self::OfficeCash => ("office_cash", None, None, None),
             Self::OnlineClearing => ("online_clearing", None, None, None),
             Self::MobileMoneyClearing => ("mobile_money_clearing", None, None, None),
             Self::CardClearing => ("card_clearing", None, None, None),

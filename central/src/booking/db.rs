@@ -1,10 +1,15 @@
 //! The rows of bookings and of the answers given.
 
-use std::collections::BTreeMap;
-
-use domain::ids::{SeatNo, TripId};
+use domain::ids::TripId;
 use domain::time::{Instant, Zone};
 use uuid::Uuid;
+
+mod money;
+
+pub(super) use money::{
+    BookingRow, CouponRow, Issued, confirm, coupons, end_unpaid, hub_ordinals, is_posted,
+    lock_booking, set_expiry, trip_state,
+};
 
 use super::service::Booked;
 use crate::db::DbError;
@@ -19,25 +24,6 @@ pub(super) async fn company_zone(tx: &mut TenantTx) -> Result<Zone, DbError> {
     .await?;
     zone.parse()
         .map_err(|_| DbError::damaged(format!("the time zone {zone}")))
-}
-
-/// How often the hub itself has sold each seat of a trip.
-pub(super) async fn hub_ordinals(
-    tx: &mut TenantTx,
-    trip: TripId,
-) -> Result<BTreeMap<SeatNo, u16>, DbError> {
-    let rows = sqlx::query!(
-        r#"SELECT seat, max(ordinal) AS "last!" FROM ticket
-           WHERE company_id = $1 AND trip_id = $2 AND issuer_node IS NULL GROUP BY seat"#,
-        tx.company().0,
-        trip.0 as i64
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|r| (SeatNo(r.seat as u16), r.last as u16))
-        .collect())
 }
 
 pub(super) async fn insert_booking(

@@ -159,7 +159,8 @@ async fn decide_and_store(
         Ok(sales) => sales,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let ordinals = db::hub_ordinals(tx, trip.id).await?;
+    let seats: Vec<_> = sales.iter().map(|s| s.seat).collect();
+    let ordinals = db::hub_ordinals(tx, trip.id, &seats).await?;
     let id = fresh_uuid(now)?;
     let mut tickets = Vec::with_capacity(sales.len());
     for sale in &sales {
