@@ -1,8 +1,15 @@
 //! Writing the ledger: accounts are made when money first touches them, entries never change.
 
 mod accounts;
+pub(crate) mod commission;
+pub mod jobs;
+mod recognition;
+#[cfg(test)]
+mod tests;
 
 pub use accounts::AccountCache;
+pub use recognition::{Recognised, fares_account, recognise};
+pub(crate) use recognition::{derived_id, straggling_trips};
 
 use domain::ledger::Entry;
 use domain::time::Instant;
@@ -33,7 +40,8 @@ pub async fn post(
     }
     accounts.make_known(tx, entries).await?;
     let company = tx.company().0;
-    let mut dates: Vec<String> = Vec::with_capacity(entries.len());
+    let mut days: Vec<String> = vec![];
+    let mut day_numbers: Vec<i32> = Vec::with_capacity(entries.len());
     let (mut ids, mut kinds, mut currencies) = (vec![], vec![], vec![]);
     let (mut of, mut lines, mut account_ids) = (vec![], vec![], vec![]);
     let (mut amounts, mut tickets, mut line_kinds) = (vec![], vec![], vec![]);
@@ -43,7 +51,12 @@ pub async fn post(
         ids.push(new.id);
         kinds.push(kind);
         currencies.push(currency.as_str());
-        dates.push(new.entry.business_date().to_string());
+        let day = new.entry.business_date().to_string();
+        let known = days.iter().position(|d| *d == day);
+        day_numbers.push(known.unwrap_or(days.len()) as i32 + 1);
+        if known.is_none() {
+            days.push(day);
+        }
         for (line, posting) in new.entry.postings().iter().enumerate() {
             of.push(new.id);
             lines.push(line as i16);
@@ -54,17 +67,24 @@ pub async fn post(
         }
     }
     sqlx::query!(
-        "INSERT INTO ledger_entry (company_id, entry_id, kind, currency, business_date,
-             posted_at_ms)
-         SELECT $1, w.id, w.kind, w.currency, w.day::date, $6
-         FROM UNNEST($2::uuid[], $3::text[], $4::text[], $5::text[])
-         AS w(id, kind, currency, day)",
+        "WITH days AS MATERIALIZED (
+             SELECT u.no, u.day::date AS day, ledger_open_day($1, u.day::date,
+                 (to_timestamp($6::bigint / 1000.0) AT TIME ZONE c.zone)::date) AS open_day
+             FROM UNNEST($7::text[]) WITH ORDINALITY AS u(day, no)
+             CROSS JOIN (SELECT zone FROM company WHERE company_id = $1) AS c)
+         INSERT INTO ledger_entry (company_id, entry_id, kind, currency, business_date,
+             posting_date, posted_at_ms)
+         SELECT $1, w.id, w.kind, w.currency, d.day, d.open_day, $6
+         FROM UNNEST($2::uuid[], $3::text[], $4::text[], $5::int[])
+             AS w(id, kind, currency, day_no)
+         JOIN days d ON d.no = w.day_no",
         company,
         &ids,
         &kinds as _,
         &currencies as _,
-        &dates,
-        posted_at.0
+        &day_numbers,
+        posted_at.0,
+        &days
     )
     .execute(tx.conn())
     .await?;

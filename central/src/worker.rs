@@ -38,7 +38,9 @@ pub struct Job {
 
 /// Every job of the hub.
 fn jobs() -> Vec<Job> {
-    vec![]
+    let mut jobs = vec![];
+    jobs.extend(crate::ledger::jobs::jobs());
+    jobs
 }
 
 /// Runs every job until the hub stops.

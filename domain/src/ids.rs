@@ -150,6 +150,7 @@ macro_rules! byte_id {
 uuid_id!(/** A bus company: the tenant. */ CompanyId, "company id");
 uuid_id!(/** A device: a station counter or a bus. */ NodeId, "node id");
 uuid_id!(/** A ticket, UUIDv7. */ TicketId, "ticket id");
+uuid_id!(/** Whoever earns commission: a station, an agent, a person, a key. */ PartyId, "party id");
 uuid_id!(/** One command given to a node or to the hub; replaying it gives the same answer. */ CommandId, "command id");
 uuid_id!(/** One request for a lease; a retry carries the same one. */ RequestId, "request id");
 

@@ -267,6 +267,8 @@ pub struct IngestState {
     pub voided: BTreeMap<(TripId, LeaseNo), BTreeSet<SeatClaim>>,
     /// The node's shifts that the batch names.
     pub shifts: BTreeMap<ShiftNo, ShiftStanding>,
+    /// Trips whose fares are earned: nothing about them is deferred.
+    pub recognised: BTreeSet<TripId>,
 }
 
 impl IngestState {
@@ -281,6 +283,7 @@ impl IngestState {
             tickets: BTreeMap::new(),
             voided: BTreeMap::new(),
             shifts: BTreeMap::new(),
+            recognised: BTreeSet::new(),
         }
     }
 }

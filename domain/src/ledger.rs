@@ -1,7 +1,7 @@
 //! The ledger: accounts, and entries whose postings sum to zero.
 
 use crate::event::TenderKind;
-use crate::ids::{NodeId, ShiftNo, TicketId, TripId};
+use crate::ids::{NodeId, PartyId, ShiftNo, TicketId, TripId};
 use crate::money::{Currency, Minor};
 use crate::time::ServiceDate;
 
@@ -32,8 +32,8 @@ pub enum Account {
     RefundsPayable,
     /// What sellers earn on what they sold.
     CommissionExpense,
-    /// Owed to sellers.
-    CommissionPayable,
+    /// Owed to one seller.
+    CommissionPayable(PartyId),
     /// What payment providers keep.
     ProviderFees,
     /// Owed to the company by the hub that collects for it.
@@ -65,10 +65,74 @@ impl Account {
             Self::Revenue => ("revenue", None, None, None),
             Self::RefundsPayable => ("refunds_payable", None, None, None),
             Self::CommissionExpense => ("commission_expense", None, None, None),
-            Self::CommissionPayable => ("commission_payable", None, None, None),
+            Self::CommissionPayable(_) => ("commission_payable", None, None, None),
             Self::ProviderFees => ("provider_fees", None, None, None),
             Self::CompanyPayable => ("company_payable", None, None, None),
             Self::Bank => ("bank", None, None, None),
+        }
+    }
+
+    /// Whom it is owed to, where it is kept per seller: the rest of its key.
+    pub fn party(&self) -> Option<PartyId> {
+        match *self {
+            Self::CommissionPayable(party) => Some(party),
+            Self::AgentCash(..)
+            | Self::Vault(_)
+            | Self::OfficeCash
+            | Self::OnlineClearing
+            | Self::MobileMoneyClearing
+            | Self::CardClearing
+            | Self::DeferredRevenue(_)
+            | Self::CashOverShort
+            | Self::Suspense
+            | Self::Revenue
+            | Self::RefundsPayable
+            | Self::CommissionExpense
+            | Self::ProviderFees
+            | Self::CompanyPayable
+            | Self::Bank => None,
+        }
+    }
+
+    /// The account that is stored under a key; `None` where a part is missing.
+    pub fn from_key(
+        kind: &str,
+        node: Option<NodeId>,
+        shift: Option<ShiftNo>,
+        trip: Option<TripId>,
+        party: Option<PartyId>,
+    ) -> Option<Self> {
+        Some(match kind {
+            "agent_cash" => Self::AgentCash(node?, shift?),
+            "vault" => Self::Vault(node?),
+            "deferred_revenue" => Self::DeferredRevenue(trip?),
+            "commission_payable" => Self::CommissionPayable(party?),
+            _ => return Self::SHARED.into_iter().find(|a| a.key().0 == kind),
+        })
+    }
+
+    /// The accounts of which a company has one per currency.
+    pub const SHARED: [Self; 12] = [
+        Self::OfficeCash,
+        Self::OnlineClearing,
+        Self::MobileMoneyClearing,
+        Self::CardClearing,
+        Self::CashOverShort,
+        Self::Suspense,
+        Self::Revenue,
+        Self::RefundsPayable,
+        Self::CommissionExpense,
+        Self::ProviderFees,
+        Self::CompanyPayable,
+        Self::Bank,
+    ];
+
+    /// Where the fares of a trip's tickets stand: owed until it departs, earned from then on.
+    pub const fn of_fares(trip: TripId, is_recognised: bool) -> Self {
+        if is_recognised {
+            Self::Revenue
+        } else {
+            Self::DeferredRevenue(trip)
         }
     }
 
@@ -241,6 +305,18 @@ pub fn shift_close_postings(
     ]
 }
 
+/// An entry the other way round. It names no tickets: what it takes back does.
+pub fn reversed(postings: &[Posting]) -> Option<Vec<Posting>> {
+    let back = postings.iter().map(|p| {
+        Some(Posting {
+            account: p.account,
+            amount_minor: Minor(p.amount_minor.0.checked_neg()?),
+            ticket: None,
+        })
+    });
+    back.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -277,6 +353,25 @@ mod tests {
             let lines = shift_close_postings(NodeId(Uuid::nil()), ShiftNo(1), Minor(drawer), Minor(counted));
             prop_assert!(Entry::new(EntryKind::ShiftClose, Currency::ZMW, day(), lines).is_ok());
         }
+    }
+
+    #[test]
+    fn every_account_is_found_again_by_its_key() {
+        let node = NodeId(Uuid::from_u128(1));
+        let mut all = Account::SHARED.to_vec();
+        all.extend([
+            Account::AgentCash(node, ShiftNo(3)),
+            Account::Vault(node),
+            Account::DeferredRevenue(TripId(9)),
+            Account::CommissionPayable(PartyId(Uuid::from_u128(2))),
+        ]);
+        for account in all {
+            let (kind, node, shift, trip) = account.key();
+            let again = Account::from_key(kind, node, shift, trip, account.party());
+            assert_eq!(again, Some(account));
+        }
+        assert_eq!(Account::from_key("vault", None, None, None, None), None);
+        assert_eq!(Account::from_key("safe", None, None, None, None), None);
     }
 
     #[test]

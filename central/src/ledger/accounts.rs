@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use domain::ids::{NodeId, ShiftNo, TripId};
+use domain::ids::{NodeId, PartyId, ShiftNo, TripId};
 use domain::ledger::Account;
 use domain::money::Currency;
 
@@ -11,7 +11,14 @@ use crate::db::DbError;
 use crate::tenant::TenantTx;
 
 /// What an account is known by, as stored.
-type Key = (String, Option<uuid::Uuid>, Option<i32>, Option<i64>, String);
+type Key = (
+    String,
+    Option<uuid::Uuid>,
+    Option<i32>,
+    Option<i64>,
+    Option<uuid::Uuid>,
+    String,
+);
 
 /// Account numbers of one company.
 #[derive(Debug, Default)]
@@ -74,19 +81,22 @@ impl AccountCache {
         let nodes: Vec<_> = keys.iter().map(|(k, _)| k.1).collect();
         let shifts: Vec<_> = keys.iter().map(|(k, _)| k.2).collect();
         let trips: Vec<_> = keys.iter().map(|(k, _)| k.3).collect();
-        let currencies: Vec<&str> = keys.iter().map(|(k, _)| k.4.as_str()).collect();
+        let parties: Vec<_> = keys.iter().map(|(k, _)| k.4).collect();
+        let currencies: Vec<&str> = keys.iter().map(|(k, _)| k.5.as_str()).collect();
         let rows = sqlx::query!(
-            "INSERT INTO ledger_account (company_id, kind, node_id, shift, trip_id, currency)
+            "INSERT INTO ledger_account (company_id, kind, node_id, shift, trip_id, party_id,
+                 currency)
              SELECT $1, w.* FROM UNNEST($2::text[], $3::uuid[], $4::int[], $5::bigint[],
-                 $6::text[]) AS w
-             ON CONFLICT (company_id, kind, node_id, shift, trip_id, currency)
+                 $6::uuid[], $7::text[]) AS w
+             ON CONFLICT (company_id, kind, node_id, shift, trip_id, party_id, currency)
              DO UPDATE SET kind = EXCLUDED.kind
-             RETURNING account_id, kind, node_id, shift, trip_id, currency",
+             RETURNING account_id, kind, node_id, shift, trip_id, party_id, currency",
             tx.company().0,
             &kinds as _,
             &nodes as _,
             &shifts as _,
             &trips as _,
+            &parties as _,
             &currencies as _
         )
         .fetch_all(tx.conn())
@@ -95,7 +105,9 @@ impl AccountCache {
             .into_iter()
             .map(|r| {
                 (
-                    (r.kind, r.node_id, r.shift, r.trip_id, r.currency),
+                    (
+                        r.kind, r.node_id, r.shift, r.trip_id, r.party_id, r.currency,
+                    ),
                     r.account_id,
                 )
             })
@@ -116,6 +128,7 @@ fn stored_key((account, currency): (Account, Currency)) -> Key {
         node.map(|NodeId(id)| id),
         shift.map(|ShiftNo(no)| no as i32),
         trip.map(|TripId(no)| no as i64),
+        account.party().map(|PartyId(id)| id),
         currency.as_str().to_owned(),
     )
 }

@@ -264,7 +264,7 @@ fn post_sale(
         let account = if disputed {
             Account::Suspense
         } else {
-            Account::DeferredRevenue(coupon.trip)
+            Account::of_fares(coupon.trip, state.recognised.contains(&coupon.trip))
         };
         (ticket.claim.id, account, coupon.fare_minor)
     });
@@ -294,7 +294,9 @@ fn judge_void(state: &mut IngestState, void: &VoidRecord) -> Judgement {
     let (trip, seat, legs) = ticket.place;
     let account = match ticket.state {
         TicketState::Disputed => Account::Suspense,
-        TicketState::Live | TicketState::Void => Account::DeferredRevenue(trip),
+        TicketState::Live | TicketState::Void => {
+            Account::of_fares(trip, state.recognised.contains(&trip))
+        }
     };
     ticket.state = TicketState::Void;
     shift.cash_minor = Minor(shift.cash_minor.0.saturating_sub(ticket.fare_minor.0));

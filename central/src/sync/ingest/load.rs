@@ -86,6 +86,7 @@ pub(super) async fn load_state(
     if !needs.shifts.is_empty() {
         load_shifts(tx, node, &needs.shifts, &mut loaded).await?;
     }
+    load_recognised(tx, named, &mut loaded).await?;
     Ok(loaded)
 }
 
@@ -96,6 +97,31 @@ async fn is_frozen(tx: &mut TenantTx, node: &NodeContext) -> Result<bool, DbErro
         node.node.0
     );
     Ok(frozen.fetch_one(tx.conn()).await?)
+}
+
+/// Which trips of the sales and voids have departed as far as the books go.
+async fn load_recognised(
+    tx: &mut TenantTx,
+    named: &Named,
+    loaded: &mut Loaded,
+) -> Result<(), DbError> {
+    let sold = named.journeys.iter().map(|j| j.0);
+    let trips: BTreeSet<i64> = sold
+        .chain(loaded.state.tickets.values().map(|t| t.place.0))
+        .map(|trip| trip.0 as i64)
+        .collect();
+    if trips.is_empty() {
+        return Ok(());
+    }
+    let trips: Vec<i64> = trips.into_iter().collect();
+    let rows = sqlx::query_scalar!(
+        "SELECT trip_id FROM ledger_recognition WHERE company_id = $1 AND trip_id = ANY($2)",
+        tx.company().0,
+        &trips
+    );
+    let rows = rows.fetch_all(tx.conn()).await?;
+    loaded.state.recognised = rows.into_iter().map(|id| TripId(id as u64)).collect();
+    Ok(())
 }
 
 async fn load_leases(
