@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod company;
 pub mod config;
+pub mod csvio;
 pub mod db;
 pub mod documents;
 pub mod gtfs;
