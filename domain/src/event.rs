@@ -11,7 +11,7 @@ pub use body::{
     Sale, ScanRecord, ShiftClosed, ShiftOpened, TenderKind, TenderLine, VoidReason, VoidRecord,
 };
 
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -95,7 +95,7 @@ impl Envelope {
     }
 
     /// Signs it.
-    pub fn sign(self, key: &SigningKey, personal: Option<Vec<u8>>) -> SignedEvent {
+    pub fn sign(self, key: &impl Signer<Signature>, personal: Option<Vec<u8>>) -> SignedEvent {
         let bytes = self.signed_bytes();
         let signature = key.sign(&bytes).to_bytes();
         SignedEvent {
@@ -220,6 +220,8 @@ pub fn encode_body(body: &EventBody) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use ed25519_dalek::SigningKey;
+
     use super::*;
 
     fn envelope(seq: u64) -> Envelope {

@@ -13,7 +13,7 @@ pub use base45::ALPHABET as BASE45_ALPHABET;
 pub use claim::{TicketClaim, TicketLease};
 pub use key::{KeyMaterial, KeyRecord, mac_key, mac_kid, signing_kid};
 
-use ed25519_dalek::{Signature, Signer, SigningKey};
+use ed25519_dalek::{Signature, Signer};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -179,7 +179,7 @@ impl Proof {
 }
 
 /// Signs a claim with an issuer's private key; `kid` is that key's, from [`signing_kid`].
-pub fn sign_ticket(claim: &TicketClaim, kid: Kid, key: &SigningKey) -> SignedTicket {
+pub fn sign_ticket(claim: &TicketClaim, kid: Kid, key: &impl Signer<Signature>) -> SignedTicket {
     let claim = claim.normalised();
     let proof = key.sign(&cose::to_be_signed(&claim, kid, Suite::Ed25519));
     SignedTicket {

@@ -1,20 +1,23 @@
 //! The node's private keys: files that only their owner may read, never in the database and
 //! never in a backup.
 
+mod signer;
+
+pub use signer::NodeKey;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use ed25519_dalek::SigningKey;
 use sync_transport::NodeTlsKey;
 
 /// What the node signs with.
 #[derive(Clone)]
 pub struct NodeKeys {
     /// Signs the log.
-    pub event: SigningKey,
+    pub event: NodeKey,
     /// Signs tickets.
-    pub ticket: SigningKey,
+    pub ticket: NodeKey,
 }
 
 impl core::fmt::Debug for NodeKeys {
@@ -54,8 +57,8 @@ impl NodeKeys {
     /// Keys made of two seeds, for tests and simulations.
     pub fn from_seeds(event: [u8; 32], ticket: [u8; 32]) -> Self {
         Self {
-            event: SigningKey::from_bytes(&event),
-            ticket: SigningKey::from_bytes(&ticket),
+            event: NodeKey::from_seed(&event),
+            ticket: NodeKey::from_seed(&ticket),
         }
     }
 
@@ -152,8 +155,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = NodeKeys::load_or_generate(folder.path()).unwrap();
         let second = NodeKeys::load_or_generate(folder.path()).unwrap();
-        assert_eq!(first.event.to_bytes(), second.event.to_bytes());
-        assert_ne!(first.event.to_bytes(), first.ticket.to_bytes());
+        assert_eq!(first.event.verifying_key(), second.event.verifying_key());
+        assert_ne!(first.event.verifying_key(), first.ticket.verifying_key());
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
