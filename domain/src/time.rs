@@ -30,7 +30,17 @@ impl Instant {
     /// `2026-11-22 14:05` in the zone's local time, for people.
     pub fn local_minute(self, zone: &Zone) -> String {
         match (self.timestamp(), zone.time_zone()) {
-            (Some(at), Some(tz)) => at.to_zoned(tz).strftime("%Y-%m-%d %H:%M").to_string(),
+            (Some(at), Some(tz)) => {
+                let at = tz.to_datetime(at);
+                format!(
+                    "{:04}-{:02}-{:02} {:02}:{:02}",
+                    at.year(),
+                    at.month(),
+                    at.day(),
+                    at.hour(),
+                    at.minute()
+                )
+            }
             _ => self.to_string(),
         }
     }

@@ -72,7 +72,7 @@ impl Engine {
         let EventBody::Sale(sale) = &body else {
             return Err(EngineError::CommandReused(id));
         };
-        let receipt = self.receipt(&row.event, sale);
+        let receipt = self.receipt_for(&row.event, sale, &order.personal);
         let early = weakened(Weakness::PrintBeforeCommit);
         if early {
             receipt.tickets.iter().for_each(|t| effects.print(t));
@@ -123,9 +123,12 @@ impl Engine {
 
     /// The receipt of a sale, as it was and as it will be at every replay.
     pub(super) fn receipt(&self, event: &SignedEvent, sale: &Sale) -> SaleReceipt {
-        let personal = Personal::of_blob(event.personal.as_deref());
+        self.receipt_for(event, sale, &Personal::of_blob(event.personal.as_deref()))
+    }
+
+    fn receipt_for(&self, event: &SignedEvent, sale: &Sale, personal: &Personal) -> SaleReceipt {
         let tickets = (0..sale.coupons.len())
-            .filter_map(|i| self.issued(event, sale, i, &personal))
+            .filter_map(|i| self.issued(event, sale, i, personal))
             .collect();
         SaleReceipt {
             seq: event.envelope.seq,

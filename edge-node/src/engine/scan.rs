@@ -78,7 +78,7 @@ impl Engine {
         envelope.body = encode_body(&body);
         let row = self.sign(envelope, None, Some(id), Some(to_cbor(&aside)));
         self.commit(&row, &body)?;
-        Ok(Outcome::Scanned(self.scan_outcome(&row, &record)))
+        Ok(Outcome::Scanned(self.answered(&row, &record, Some(aside))))
     }
 
     fn decide(&self, trip: TripId, text: &str, now: Instant) -> Result<ScanDecision, EngineError> {
@@ -98,6 +98,15 @@ impl Engine {
     /// What the driver sees, from what was recorded.
     pub(super) fn scan_outcome(&self, row: &EventRow, record: &ScanRecord) -> ScanOutcome {
         let aside = row.aside.as_deref().and_then(ScanAside::read);
+        self.answered(row, record, aside)
+    }
+
+    fn answered(
+        &self,
+        row: &EventRow,
+        record: &ScanRecord,
+        aside: Option<ScanAside>,
+    ) -> ScanOutcome {
         let trip = self.loaded.catalogue.trips.get(&record.trip);
         let (reason, seat, hold) =
             aside.map_or((String::new(), None, None), |a| (a.reason, a.seat, a.hold));
