@@ -224,28 +224,6 @@ pub(super) async fn insert_layout(tx: &mut TenantTx, layout: &SeatLayout) -> Res
     Ok(())
 }
 
-/// Whether the table was new, when anything was written at all.
-pub(super) async fn upsert_fare_table(
-    tx: &mut TenantTx,
-    table: &FareTable,
-) -> Result<Option<bool>, DbError> {
-    let inserted = sqlx::query_scalar!(
-        "INSERT INTO fare_table AS f (company_id, fare_table_id, currency, body)
-         VALUES ($1, $2, $3, $4)
-         ON CONFLICT (company_id, fare_table_id) DO UPDATE
-         SET currency = EXCLUDED.currency, body = EXCLUDED.body
-         WHERE (f.currency, f.body) IS DISTINCT FROM (EXCLUDED.currency, EXCLUDED.body)
-         RETURNING xmax = 0",
-        tx.company().0,
-        table.id,
-        table.currency.as_str(),
-        to_cbor(table)
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    Ok(inserted.flatten())
-}
-
 /// A trip that is there already.
 pub(super) struct StoredTrip {
     pub(super) trip: Trip,

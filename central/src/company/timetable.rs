@@ -14,6 +14,7 @@ use sync_protocol::{BucketId, Item};
 use super::db::{self, StoredTrip};
 use crate::db::{Db, DbError};
 use crate::gtfs::{Plan, PlanPattern, PlanRoute, PlanRun, PlanStop};
+use crate::pricing::fares;
 use crate::sync::buckets::{self, Publication};
 use crate::tenant::TenantTx;
 
@@ -189,19 +190,16 @@ async fn write_fares(
     news: &mut Vec<Publication>,
 ) -> Result<(), TimetableError> {
     for table in &plan.fare_tables {
-        match db::upsert_fare_table(tx, table).await? {
-            Some(true) => applied.fare_tables.created += 1,
-            Some(false) => applied.fare_tables.updated += 1,
-            None => {
-                applied.fare_tables.unchanged += 1;
-                continue;
-            }
+        let Some(imported) = fares::import_table(tx, table).await? else {
+            applied.fare_tables.unchanged += 1;
+            continue;
+        };
+        if imported.created {
+            applied.fare_tables.created += 1;
+        } else {
+            applied.fare_tables.updated += 1;
         }
-        news.push(Publication {
-            bucket: BucketId::Company.name(),
-            key: format!("fares:{}", table.id),
-            item: Item::Fares(table.clone()),
-        });
+        news.push(fares::fact(imported.table));
     }
     Ok(())
 }
