@@ -9,4 +9,4 @@ mod caller;
 mod permission;
 
 pub use caller::{Caller, Identity, Staff};
-pub use permission::{Permission, Permissions, Role};
+pub use permission::{Permission, Permissions, Role, UnknownWord};

@@ -3,7 +3,7 @@
 //! Handlers translate: they check what came, call a service or a view, and answer JSON. Every
 //! error becomes a problem document in [`problem`]. The API describes itself at `/openapi.json`.
 
-mod auth;
+pub mod auth;
 mod bookings;
 pub mod etag;
 pub mod extract;
@@ -26,11 +26,12 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::auth::BearerScheme;
+use crate::auth::Auth;
 use crate::cache::{Cache, MemoryCache};
 use crate::db::Db;
 use crate::keys::HubKeys;
 use crate::vault::Vault;
-use auth::BearerScheme;
 pub use problem::Problem;
 
 /// The largest body that a request may have.
@@ -49,6 +50,8 @@ pub struct Api {
     pub vault: Vault,
     /// What may be forgotten.
     pub cache: Cache,
+    /// Signing keys and sessions, remembered for a moment.
+    pub auth: Arc<Auth>,
 }
 
 impl Api {
@@ -59,6 +62,7 @@ impl Api {
             keys: Arc::new(keys),
             vault,
             cache: Arc::new(MemoryCache::new()),
+            auth: Arc::new(Auth::default()),
         }
     }
 }
@@ -134,4 +138,4 @@ async fn in_time(request: Request, next: Next) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

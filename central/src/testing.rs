@@ -31,6 +31,10 @@ use crate::postgres::{TestCluster, TestDatabase};
 use crate::sync::ingest::{Ingest, Judged, StoreOutcome};
 use crate::ticketing::leases::grant_lease;
 
+mod people;
+
+pub use people::{TestPerson, person_with, token_for};
+
 /// The server whose databases tests use, instead of a private cluster.
 const SERVER_VARIABLE: &str = "MWIMULE_TEST_DATABASE_URL";
 

@@ -97,7 +97,8 @@ async fn serve_on(
     let (stop, stopping) = watch::channel(false);
     let sync = tokio::spawn(server::serve(hub, endpoint, stopped(stopping.clone())));
     let jobs = tokio::spawn(worker::work(api.clone(), stopping.clone()));
-    let web = axum::serve(listener, http::router(api)).with_graceful_shutdown(stopped(stopping));
+    let routes = http::router(api).into_make_service_with_connect_info::<SocketAddr>();
+    let web = axum::serve(listener, routes).with_graceful_shutdown(stopped(stopping));
     let web = tokio::spawn(web.into_future());
     let (url, bus) = (server.url.clone(), db.bus().clone());
     let wakes = tokio::spawn(async move { wake::listen(&url, &bus).await });

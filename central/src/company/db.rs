@@ -42,11 +42,13 @@ pub(super) async fn insert_company(
 pub async fn caller_of_token(
     db: &Db,
     token: &str,
+    now: Instant,
 ) -> Result<Option<(CompanyId, Uuid, Option<Vec<String>>)>, DbError> {
     let row = sqlx::query!(
         r#"SELECT company_id AS "company_id!", token_id AS "token_id!", scopes
-           FROM caller_of_token($1)"#,
-        &token_hash(token)[..]
+           FROM caller_of_token($1, $2)"#,
+        &token_hash(token)[..],
+        now.0
     )
     .fetch_optional(db.pool())
     .await?;

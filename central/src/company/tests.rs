@@ -203,11 +203,13 @@ async fn a_token_is_known_by_its_hash_only() {
     let made = create_token(&office.db.db, office.company, "boss", NOW)
         .await
         .unwrap();
-    let found = caller_of_token(&office.db.db, &made.token).await.unwrap();
+    let found = caller_of_token(&office.db.db, &made.token, NOW)
+        .await
+        .unwrap();
     let found = found.map(|(company, _, scopes)| (company, scopes));
     assert_eq!(found, Some((office.company, None)));
     assert_eq!(
-        caller_of_token(&office.db.db, "mwt_00").await.unwrap(),
+        caller_of_token(&office.db.db, "mwt_00", NOW).await.unwrap(),
         None
     );
     let like = "SELECT count(*) FROM api_token WHERE api_token::text LIKE '%mwt%'";

@@ -2,4 +2,4 @@
 
 mod bookings;
 mod lists;
-mod site;
+pub(crate) mod site;

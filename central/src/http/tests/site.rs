@@ -1,5 +1,6 @@
 //! A hub's HTTP side with the Zambian network in it.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use domain::ids::CompanyId;
@@ -23,6 +24,7 @@ const NOW: Instant = Instant(1_790_000_000_000);
 pub struct Site {
     pub db: TestDb,
     pub keys: HubKeys,
+    pub api: Api,
     base: String,
     serving: JoinHandle<()>,
 }
@@ -55,10 +57,11 @@ impl Site {
     pub async fn new() -> Self {
         let db = TestDb::new().await.unwrap();
         let keys = HubKeys::from_bytes(&[7; 32], [8; 32]);
-        let (base, serving) = serve(&db, &keys).await;
+        let (api, base, serving) = serve(&db, &keys).await;
         Self {
             db,
             keys,
+            api,
             base,
             serving,
         }
@@ -67,7 +70,7 @@ impl Site {
     /// The same hub after a restart: nothing is left of the first but the database.
     pub async fn restart(&mut self) {
         self.serving.abort();
-        (self.base, self.serving) = serve(&self.db, &self.keys).await;
+        (self.api, self.base, self.serving) = serve(&self.db, &self.keys).await;
     }
 
     /// A company with one day of the Zambian timetable, and a token of its office.
@@ -149,14 +152,15 @@ pub fn booking(trip: u64, adults: usize) -> Value {
     })
 }
 
-async fn serve(db: &TestDb, keys: &HubKeys) -> (String, JoinHandle<()>) {
+async fn serve(db: &TestDb, keys: &HubKeys) -> (Api, String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let api = Api::new(db.db.clone(), keys.clone(), Vault::from_bytes([9; 32]));
+    let routes = router(api.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let serving = tokio::spawn(async move {
-        axum::serve(listener, router(api)).await.unwrap();
+        axum::serve(listener, routes).await.unwrap();
     });
-    (base, serving)
+    (api, base, serving)
 }
 
 async fn ask(

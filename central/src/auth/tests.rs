@@ -1,0 +1,3 @@
+//! The service over real HTTP and a real Postgres.
+
+mod bearer;
