@@ -95,6 +95,18 @@ struct ServeArgs {
     /// UDP address for stations and buses; port 0 lets the system choose [default: 0.0.0.0:7443]
     #[arg(long, value_name = "ADDR:PORT", env = "MWIMULE_QUIC")]
     quic: Option<SocketAddr>,
+    /// A Redis that several hub processes share as their cache, as redis://host:6379/0; without
+    /// it the cache is in this process
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "MWIMULE_REDIS_URL",
+        hide_env_values = true
+    )]
+    redis_url: Option<String>,
+    /// Let everybody ask as often as they like, for measuring
+    #[arg(long, env = "MWIMULE_NO_RATE_LIMITS")]
+    no_rate_limits: bool,
     /// How stations and buses reach this hub; goes into enrolment codes
     #[arg(long, value_name = "HOST:PORT", env = "MWIMULE_PUBLIC_ADDR")]
     public_addr: Option<String>,

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use crate::http::network::Network;
+
 /// A configuration file is smaller.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -20,6 +22,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Where nodes connect.
     pub quic: QuicConfig,
+    /// The cache that several hub processes share.
+    pub redis: RedisConfig,
 }
 
 /// `[data]`
@@ -44,6 +48,51 @@ pub struct DatabaseConfig {
 pub struct HttpConfig {
     /// Address and port; port 0 lets the system choose.
     pub listen: Option<SocketAddr>,
+    /// Whether people reach it by HTTPS, through a proxy: browsers are then told to stay there.
+    pub https: bool,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// How often one may ask.
+    pub limits: LimitsConfig,
+}
+
+/// `[http.limits]`: requests per minute of one caller, by kind of route; so many may come at once.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Whether there are any.
+    pub on: bool,
+    /// Signing in, codes, passwords.
+    pub login_per_min: u32,
+    /// Whatever moves seats or money.
+    pub booking_per_min: u32,
+    /// Looking for trips and seats.
+    pub search_per_min: u32,
+    /// Everything else.
+    pub default_per_min: u32,
+    /// One address may ask so many times what one caller may: many share an address.
+    pub address_times: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            on: true,
+            login_per_min: 30,
+            booking_per_min: 300,
+            search_per_min: 1_200,
+            default_per_min: 1_200,
+            address_times: 10,
+        }
+    }
+}
+
+/// `[redis]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedisConfig {
+    /// `redis://host:6379/0`; without it the cache is in this process.
+    pub url: Option<String>,
 }
 
 /// `[quic]`

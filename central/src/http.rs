@@ -7,10 +7,12 @@ pub mod auth;
 mod bookings;
 pub mod etag;
 pub mod extract;
+pub mod front;
 mod health;
 mod home;
 pub mod idempotent;
 mod keys;
+pub mod network;
 mod office;
 pub mod problem;
 mod trips;
@@ -20,7 +22,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -32,6 +34,7 @@ use crate::cache::{Cache, MemoryCache};
 use crate::db::Db;
 use crate::keys::HubKeys;
 use crate::vault::Vault;
+pub use front::{ClientAddress, Front};
 pub use problem::Problem;
 
 /// The largest body that a request may have.
@@ -52,10 +55,12 @@ pub struct Api {
     pub cache: Cache,
     /// Signing keys and sessions, remembered for a moment.
     pub auth: Arc<Auth>,
+    /// What every request passes first.
+    pub front: Arc<Front>,
 }
 
 impl Api {
-    /// On the embedded defaults.
+    /// On the embedded defaults, without rate limits.
     pub fn new(db: Db, keys: HubKeys, vault: Vault) -> Self {
         Self {
             db,
@@ -63,6 +68,7 @@ impl Api {
             vault,
             cache: Arc::new(MemoryCache::new()),
             auth: Arc::new(Auth::default()),
+            front: Arc::new(Front::open()),
         }
     }
 }
@@ -125,6 +131,7 @@ pub fn router(api: Api) -> Router {
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(from_fn(in_time))
+        .layer(from_fn_with_state(api.clone(), front::pass))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(api)
 }

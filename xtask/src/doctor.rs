@@ -25,7 +25,7 @@ enum Finding {
 
 /// Prints one line per thing looked at; true when nothing needed is missing.
 pub fn run(workspace: &Workspace) -> bool {
-    let checks: [(&str, Finding); 10] = [
+    let checks: [(&str, Finding); 11] = [
         ("rust", rust(workspace)),
         (
             "c compiler",
@@ -47,7 +47,15 @@ pub fn run(workspace: &Workspace) -> bool {
             optional(
                 "pip3",
                 "python3-pip",
-                "the tests check tickets with another language's COSE library",
+                "the tests check tickets, tokens and the API with another language's libraries",
+            ),
+        ),
+        (
+            "redis",
+            optional(
+                "redis-server",
+                "redis-server",
+                "the tests and `cargo xtask stress` run the hub's shared cache on it",
             ),
         ),
         (

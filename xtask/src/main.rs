@@ -9,6 +9,7 @@ mod measure;
 mod packages;
 mod postgres;
 mod process;
+mod redis;
 mod test;
 mod tidy;
 mod workspace;
@@ -36,8 +37,8 @@ enum Cmd {
     Demo(demo::Options),
     /// Check everything: house rules, format, lints, tests, the deterministic world
     ///
-    /// Installs Postgres with apt when it is missing (it says so first). All steps run even when
-    /// one fails; the last line says how many tests and steps passed and failed. Tests start
+    /// Installs what is missing with apt, Postgres and Redis among it (it says so first). All steps
+    /// run even when one fails; the last line says how many tests and steps passed and failed. Tests start
     /// private databases and free ports of their own, and need no network.
     Test {
         /// Minutes instead of a quarter of an hour: shorter stories, fewer seeds, no query data
@@ -49,6 +50,11 @@ enum Cmd {
     /// Installs Postgres with apt when it is missing (it says so first) and builds for release.
     /// Each figure stands next to the limit measured in the same run, fsync on.
     Bench(measure::BenchOptions),
+    /// Run one heavy case against real programs, and say whether its promises held
+    ///
+    /// Installs Postgres and Redis with apt when they are missing (it says so first) and builds
+    /// for release. Without NAME it lists the cases.
+    Stress(measure::StressOptions),
     /// Run the deterministic world: many seeds, every invariant after every step
     ///
     /// Builds for release. A failing seed is printed as a short script; the same seed gives the
@@ -93,6 +99,7 @@ fn run(command: &Cmd) -> anyhow::Result<i32> {
         Cmd::Demo(options) => demo::run(&workspace, options)?,
         Cmd::Test { fast } => failed_if(!test::run(&workspace, *fast)?),
         Cmd::Bench(options) => measure::bench(&workspace, options)?,
+        Cmd::Stress(options) => measure::stress(&workspace, options)?,
         Cmd::Sim(options) => measure::sim(&workspace, options)?,
         Cmd::Doctor => failed_if(!doctor::run(&workspace)),
         Cmd::Codegen { check } => {

@@ -1,4 +1,4 @@
-//! `bench` and `sim`: release builds that answer with figures.
+//! `bench`, `stress` and `sim`: release builds that answer with figures.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,6 +36,19 @@ pub struct SimOptions {
     mutants: bool,
 }
 
+/// Which heavy case to run.
+#[derive(Debug, clap::Args)]
+pub struct StressOptions {
+    /// The case
+    name: Option<String>,
+    /// Write the figures to FILE as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// A tenth of the full size
+    #[arg(long)]
+    tenth: bool,
+}
+
 /// Runs the bench; gives its exit code.
 pub fn bench(workspace: &Workspace, options: &BenchOptions) -> Result<i32> {
     packages::ensure(&[])?;
@@ -59,6 +72,52 @@ pub fn bench(workspace: &Workspace, options: &BenchOptions) -> Result<i32> {
     }
     add_json(&mut command, options.json.as_deref())?;
     finish(&mut command)
+}
+
+/// Runs a heavy case, or lists them; gives its exit code.
+pub fn stress(workspace: &Workspace, options: &StressOptions) -> Result<i32> {
+    packages::ensure(packages::NEEDED_BY_STRESS)?;
+    println!("building for release (some minutes the first time) ...");
+    let mut build = workspace.cargo();
+    build.args(["build", "--release", "--bins", "-p", "central"]);
+    for simulator in packages_under(workspace, "simulators/") {
+        build.arg("-p").arg(simulator);
+    }
+    process::run_ok(build.args(["-p", "stress"]))?;
+    let mut command = stress_program(workspace, "release");
+    match &options.name {
+        Some(name) => command.arg(name),
+        None => command.arg("--list"),
+    };
+    if options.tenth {
+        command.arg("--tenth");
+    }
+    add_json(&mut command, options.json.as_deref())?;
+    finish(&mut command)
+}
+
+/// The program that holds the heavy cases, told where the others are.
+pub fn stress_program(workspace: &Workspace, profile: &str) -> Command {
+    let mut command = Command::new(workspace.program(profile, "stress"));
+    command
+        .current_dir(&workspace.root)
+        .env("MWIMULE_BIN_DIR", workspace.target.join(profile));
+    command
+}
+
+/// The names of the packages in a folder of the workspace.
+fn packages_under(workspace: &Workspace, folder: &str) -> Vec<String> {
+    let packages = workspace.metadata["packages"].as_array();
+    let root = workspace.root.join(folder);
+    packages
+        .into_iter()
+        .flatten()
+        .filter(|p| {
+            let manifest = p["manifest_path"].as_str().unwrap_or_default();
+            Path::new(manifest).starts_with(&root)
+        })
+        .filter_map(|p| p["name"].as_str().map(str::to_owned))
+        .collect()
 }
 
 /// Runs the deterministic world; gives its exit code.

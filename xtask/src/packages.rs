@@ -25,12 +25,29 @@ pub const NEEDED: &[Package] = &[Package {
     why: "the hub's database: each run starts a private cluster of its own",
 }];
 
+const REDIS: Package = Package {
+    probe: "redis-server",
+    apt: "redis-server",
+    why: "the hub's cache when it is several processes: each run starts a private one of its own",
+};
+
+/// What the heavy cases need beside that.
+pub const NEEDED_BY_STRESS: &[Package] = &[REDIS];
+
 /// What the tests need beside that.
-pub const NEEDED_BY_TESTS: &[Package] = &[Package {
-    probe: "pip3",
-    apt: "python3-pip",
-    why: "fetches the COSE library of another language that checks our tickets",
-}];
+pub const NEEDED_BY_TESTS: &[Package] = &[
+    REDIS,
+    Package {
+        probe: "pip3",
+        apt: "python3-pip",
+        why: "fetches the libraries of another language that check our tickets, tokens and API",
+    },
+    Package {
+        probe: "zbarimg",
+        apt: "zbar-tools",
+        why: "reads the QR codes of printed tickets back",
+    },
+];
 
 /// Finds a program in PATH or, since Debian keeps the servers elsewhere, in the newest
 /// `/usr/lib/postgresql/*/bin`.
@@ -90,9 +107,7 @@ pub fn ensure(also: &[Package]) -> Result<()> {
         bail!("type this, then try again:\n    sudo {by_hand}");
     };
     println!("installing with apt: {}", names.join(" "));
-    if names.contains(&"postgresql") {
-        println!("the package's own server is neither created nor started");
-    }
+    println!("no server that a package brings is started");
     command.args(["-c", &install_script(&names)]);
     process::run_ok(&mut command)?;
     for package in missing {
@@ -111,19 +126,30 @@ fn sudo_works() -> bool {
     find("sudo").is_some() && process::output(Command::new("sudo").args(["-n", "true"])).is_ok()
 }
 
-/// Debian's postgresql creates and starts a cluster on port 5432 which nobody here asked for, so
-/// that default is switched off while we install, and put back.
+/// Debian's servers start themselves on their well-known ports, which nobody here asked for, so
+/// that is switched off while we install, and put back; Postgres would create a cluster too.
 fn install_script(names: &[&str]) -> String {
     let install = "apt-get install -y -q --no-install-recommends";
-    let mut script =
-        String::from("set -e\nexport DEBIAN_FRONTEND=noninteractive\napt-get update -q\n");
+    let mut script = String::from(
+        "set -e\n\
+         export DEBIAN_FRONTEND=noninteractive\n\
+         conf=/etc/postgresql-common/createcluster.conf\n\
+         policy=/usr/sbin/policy-rc.d\n\
+         restore() {\n\
+         if [ -e \"$conf.before\" ]; then mv -f \"$conf.before\" \"$conf\"; fi\n\
+         if [ -n \"$ours\" ]; then rm -f \"$policy\"; fi\n\
+         }\n\
+         trap restore EXIT\n\
+         if [ ! -e \"$policy\" ]; then\n\
+         ours=1; printf '#!/bin/sh\\nexit 101\\n' > \"$policy\"; chmod +x \"$policy\"\n\
+         fi\n\
+         apt-get update -q\n",
+    );
     if names.contains(&"postgresql") {
         script.push_str(install);
         script.push_str(
             " postgresql-common\n\
-             conf=/etc/postgresql-common/createcluster.conf\n\
              cp -p \"$conf\" \"$conf.before\"\n\
-             trap 'mv -f \"$conf.before\" \"$conf\"' EXIT\n\
              echo 'create_main_cluster = false' >> \"$conf\"\n",
         );
     }
@@ -155,6 +181,6 @@ mod tests {
     #[test]
     fn only_a_postgres_install_touches_the_cluster_default() {
         assert!(install_script(&["postgresql"]).contains("create_main_cluster = false"));
-        assert!(!install_script(&["zbar-tools"]).contains("createcluster"));
+        assert!(!install_script(&["zbar-tools"]).contains("create_main_cluster"));
     }
 }

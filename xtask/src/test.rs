@@ -11,8 +11,9 @@ use anyhow::{Result, bail};
 use crate::counts::{self, Counts, Runner};
 use crate::postgres::Postgres;
 use crate::process::{self, Interrupted};
+use crate::redis::Redis;
 use crate::workspace::Workspace;
-use crate::{codegen, demo, packages, tidy};
+use crate::{codegen, demo, measure, packages, tidy};
 
 /// Seeds of the deterministic world in the short form; `cargo xtask sim` runs many more.
 const SIM_SEEDS_FAST: &str = "5";
@@ -163,6 +164,9 @@ fn steps(workspace: &Workspace, fast: bool) -> Vec<Step> {
             println!("left out: domain for wasm (to have it: rustup target add {WASM})");
         }
     }
+    if !fast {
+        add("heavy cases, a tenth", Box::new(run_stress));
+    }
     add(
         "deterministic world",
         Box::new(move |workspace| run_sim(workspace, fast)),
@@ -245,6 +249,8 @@ fn run_tests(workspace: &Workspace, fast: bool) -> Result<Report> {
     // One server for all of them: a cluster per test would cost seconds each.
     let server = Postgres::start()?;
     command.env("MWIMULE_TEST_DATABASE_URL", server.url("postgres"));
+    let cache = Redis::start()?;
+    command.env("MWIMULE_TEST_REDIS_URL", cache.url());
     if fast {
         command.env("MWIMULE_FAST", "1");
     }
@@ -280,6 +286,22 @@ fn run_counted(runner: Runner, command: &mut Command) -> Result<Report> {
             process::describe(status)
         );
         report.failed_tests.insert(what);
+    }
+    Ok(report)
+}
+
+/// Each heavy case at a tenth of its size, as a step of its own in the count.
+fn run_stress(workspace: &Workspace) -> Result<Report> {
+    let program = || measure::stress_program(workspace, "debug");
+    let cases = process::output(program().arg("--list"))?;
+    let mut report = Report::default();
+    for case in cases.split_whitespace() {
+        println!("-- {case}");
+        let passed = process::run(program().args([case, "--tenth"]))?.success();
+        report.counts.add(Counts::of_step(passed));
+        if !passed {
+            report.failed_tests.insert(format!("stress {case} --tenth"));
+        }
     }
     Ok(report)
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Reply, Store};
+use super::{Bucket, Reply, Store, Taken};
 
 /// Beyond so many keys the ended ones are thrown out; if none has ended, all of them.
 const KEYS_MAX: usize = 100_000;
@@ -86,6 +86,34 @@ impl Store for MemoryCache {
             sum
         });
         Box::pin(async move { Ok(sum) })
+    }
+
+    fn take<'a>(&'a self, key: &'a str, bucket: Bucket) -> Reply<'a, Taken> {
+        let taken = self.with(|entries| {
+            let every = Duration::from_micros(bucket.every_us());
+            let now = Instant::now();
+            // The entry ends when the bucket is full again.
+            let full_at = Self::live(entries, key).map_or(now, |e| e.ends);
+            let missing = full_at.saturating_duration_since(now);
+            let room = (every * bucket.burst).saturating_sub(missing);
+            if room < every {
+                return Taken {
+                    allowed: false,
+                    left: 0,
+                    wait: every.saturating_sub(room),
+                    full_in: missing,
+                };
+            }
+            let full_in = missing + every;
+            entries.insert(key.to_owned(), entry(&[], full_in));
+            Taken {
+                allowed: true,
+                left: (room.saturating_sub(every).as_micros() / every.as_micros()) as u32,
+                wait: Duration::ZERO,
+                full_in,
+            }
+        });
+        Box::pin(async move { Ok(taken) })
     }
 
     fn forget<'a>(&'a self, key: &'a str) -> Reply<'a, ()> {

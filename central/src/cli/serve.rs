@@ -1,6 +1,7 @@
 //! `serve`
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -12,8 +13,9 @@ use tokio::sync::watch;
 use super::run_file::RunFile;
 use super::session::{self, Server, pki_folder};
 use super::{ServeArgs, Settings};
+use crate::cache::RedisCache;
 use crate::db::Db;
-use crate::http::{self, Api};
+use crate::http::{self, Api, Front};
 use crate::postgres::{EmbeddedPostgres, PostgresError, Purpose};
 use crate::sync::server::{self, Hub};
 use crate::wake;
@@ -92,7 +94,8 @@ async fn serve_on(
         public_addr: public_addr(settings, args, quic),
         postgres_url: server.url.clone(),
     };
-    let api = Api::new(db.clone(), keys.clone(), session::vault(settings)?);
+    let mut api = Api::new(db.clone(), keys.clone(), session::vault(settings)?);
+    guard(&mut api, settings, args)?;
     let hub = Hub::new(db.clone(), keys, identity);
     let (stop, stopping) = watch::channel(false);
     let sync = tokio::spawn(server::serve(hub, endpoint, stopped(stopping.clone())));
@@ -118,6 +121,18 @@ async fn serve_on(
     wakes.abort();
     db.close().await;
     fault.map_or(Ok(()), |fault| Err(fault.into()))
+}
+
+/// What was said about the cache and about who may ask how often.
+fn guard(api: &mut Api, settings: &Settings, args: &ServeArgs) -> Result<()> {
+    let config = &settings.config;
+    if let Some(url) = args.redis_url.as_ref().or(config.redis.url.as_ref()) {
+        api.cache = Arc::new(RedisCache::new(url).context("--redis-url")?);
+    }
+    let mut http = config.http.clone();
+    http.limits.on &= !args.no_rate_limits;
+    api.front = Arc::new(Front::new(&http));
+    Ok(())
 }
 
 /// Starts the embedded Postgres again whenever it ends; returns when that fails.

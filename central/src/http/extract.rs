@@ -10,6 +10,9 @@ use serde::de::DeserializeOwned;
 use super::problem::Problem;
 use crate::views::Cursor;
 
+/// How deep the JSON of a request may nest; no request of this API nests deeper than five.
+const JSON_DEPTH_MAX: usize = 24;
+
 /// The query, unknown names refused by its type.
 #[derive(Debug)]
 pub struct Asked<T>(pub T);
@@ -62,12 +65,37 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|error| unreadable(&error))?;
+        if is_too_deep(&bytes) {
+            let detail = format!("the body nests deeper than {JSON_DEPTH_MAX} levels");
+            return Err(Problem::bad_json(detail));
+        }
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Self { value, bytes }),
             Err(error) if error.is_data() => Err(Problem::unprocessable(error.to_string())),
             Err(error) => Err(Problem::bad_json(error.to_string())),
         }
     }
+}
+
+/// Whether lists and objects lie too deep in each other; brackets in strings do not count.
+fn is_too_deep(json: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                if depth > JSON_DEPTH_MAX {
+                    return true;
+                }
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
 }
 
 fn unreadable(error: &BytesRejection) -> Problem {
@@ -96,4 +124,20 @@ where
     text.map(str::parse)
         .transpose()
         .map_err(|error: T::Err| Problem::bad_request(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_is_counted_outside_of_strings_only() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(!is_too_deep(nested(JSON_DEPTH_MAX).as_bytes()));
+        assert!(is_too_deep(nested(JSON_DEPTH_MAX + 1).as_bytes()));
+        let text = format!(r#"{{"a": "\\\"{}"}}"#, "[{".repeat(50));
+        assert!(!is_too_deep(text.as_bytes()));
+        let wide = format!("[{}[]]", "[],".repeat(100));
+        assert!(!is_too_deep(wide.as_bytes()));
+    }
 }

@@ -4,10 +4,12 @@
 use std::fmt::Write as _;
 
 use axum::extract::State;
-use axum::response::Html;
+use axum::http::header;
+use axum::response::{Html, IntoResponse};
 use domain::time::Instant;
 
 use super::Api;
+use super::front::PAGE_POLICY;
 use super::problem::Problem;
 use crate::clock;
 use crate::views::{self, CompanyHome, NodeView, TripHome};
@@ -49,14 +51,15 @@ fn ago(now: Instant, then_ms: i64) -> String {
 }
 
 /// The page.
-pub async fn page(State(api): State<Api>) -> Result<Html<String>, Problem> {
+pub async fn page(State(api): State<Api>) -> Result<impl IntoResponse, Problem> {
     let now = clock::now();
     let mut companies = vec![];
     for company in views::all_companies(&api.db).await? {
         let mut tx = api.db.tenant(company).await?;
         companies.push(views::home(&mut tx, now).await?);
     }
-    Ok(Html(render(&companies, now)))
+    let policy = [(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)];
+    Ok((policy, Html(render(&companies, now))))
 }
 
 fn render(companies: &[CompanyHome], now: Instant) -> String {

@@ -29,6 +29,7 @@ pub struct Hub {
     base: String,
     postgres_url: String,
     token: String,
+    further: Vec<String>,
 }
 
 /// A trip as the hub lists it.
@@ -57,7 +58,13 @@ fn own_udp_address() -> Result<String> {
 impl Hub {
     /// Starts a hub in a folder of its own, with a company and its timetable for three days.
     pub fn found(place: &Place, name: &str) -> Result<Self> {
+        Self::found_with(place, name, &[])
+    }
+
+    /// The same with further words for `serve`.
+    pub fn found_with(place: &Place, name: &str, further: &[&str]) -> Result<Self> {
         let mut hub = Self::bare(place, name)?;
+        hub.further = further.iter().map(|&word| word.to_owned()).collect();
         hub.start()?;
         hub.command(&[
             "company",
@@ -87,6 +94,7 @@ impl Hub {
             base: String::new(),
             postgres_url: String::new(),
             token: String::new(),
+            further: vec![],
         })
     }
 
@@ -110,7 +118,9 @@ impl Hub {
     /// Starts the program and waits until it answers.
     pub fn start(&mut self) -> Result<()> {
         let serve = ["serve", "--http", "127.0.0.1:0", "--quic", &self.quic];
-        let child = Child::start("the hub", &mut self.words(&serve), &self.log)?;
+        let mut command = self.words(&serve);
+        command.args(&self.further);
+        let child = Child::start("the hub", &mut command, &self.log)?;
         let ready = child.ready()?;
         self.base = text(&ready, "hub_url")?;
         self.postgres_url = text(&ready, "postgres_url")?;
@@ -150,6 +160,16 @@ impl Hub {
     /// Its data folder.
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// Where its API is, as `http://127.0.0.1:80`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The token of its company's office.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// Its API as the office sees it.

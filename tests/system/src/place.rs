@@ -39,7 +39,8 @@ pub fn story(tell: impl FnOnce(&Place) -> Result<()>) -> Result<()> {
 }
 
 impl Place {
-    fn new() -> Result<Self> {
+    /// An empty one.
+    pub fn new() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("mwimule-").tempdir()?;
         Ok(Self {
             folder,
@@ -79,7 +80,8 @@ impl Place {
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures")).join(name)
     }
 
-    fn show_logs(&self) {
+    /// Shows the ends of the programs' logs.
+    pub fn show_logs(&self) {
         let entries = std::fs::read_dir(self.folder.path());
         for path in entries.into_iter().flatten().flatten().map(|e| e.path()) {
             if path.extension().is_none_or(|end| end != "log") {
