@@ -24,6 +24,107 @@ pub struct Config {
     pub quic: QuicConfig,
     /// The cache that several hub processes share.
     pub redis: RedisConfig,
+    /// Mobile money; absent: not offered.
+    pub momo: Option<MomoConfig>,
+    /// Cards; absent: not offered.
+    pub card: Option<CardConfig>,
+    /// Webhooks to companies.
+    pub webhooks: WebhooksConfig,
+}
+
+/// A password or key; debug output does not show it.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// From its text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Its text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// `[momo]`: MTN MoMo's open API.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MomoConfig {
+    /// Where it is, like `https://proxy.momoapi.mtn.com`.
+    pub url: String,
+    /// `X-Target-Environment`, like `mtnzambia`.
+    #[serde(default = "sandbox")]
+    pub target_environment: String,
+    /// How the provider reaches this hub, like `https://hub.example`; absent: no callbacks, the
+    /// hub polls.
+    pub callback_url: Option<String>,
+    /// How long a payer has to approve, in seconds.
+    #[serde(default = "five_minutes")]
+    pub pay_within_s: u32,
+    /// Takes money.
+    pub collection: MomoProductConfig,
+    /// Gives it back; absent: a person does.
+    pub disbursement: Option<MomoProductConfig>,
+}
+
+/// `[momo.collection]` and `[momo.disbursement]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MomoProductConfig {
+    /// `Ocp-Apim-Subscription-Key`.
+    pub subscription_key: Secret,
+    /// The API user, a UUID.
+    pub api_user: String,
+    /// Its key.
+    pub api_key: Secret,
+}
+
+/// `[card]`: Stripe's PaymentIntents.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CardConfig {
+    /// Where it is.
+    #[serde(default = "stripe")]
+    pub url: String,
+    /// `sk_…`
+    pub secret_key: Secret,
+    /// `whsec_…` of the webhook endpoint; two while it is rotated, none: the hub polls.
+    #[serde(default)]
+    pub webhook_secrets: Vec<Secret>,
+    /// Where a payer comes back to after a bank's page.
+    pub return_url: Option<String>,
+    /// How long a payer has, in seconds.
+    #[serde(default = "five_minutes")]
+    pub pay_within_s: u32,
+}
+
+/// `[webhooks]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhooksConfig {
+    /// Whether endpoints may be in this machine's own and private networks, and speak plain HTTP.
+    pub allow_private: bool,
+}
+
+fn sandbox() -> String {
+    "sandbox".to_owned()
+}
+
+fn stripe() -> String {
+    "https://api.stripe.com".to_owned()
+}
+
+fn five_minutes() -> u32 {
+    300
 }
 
 /// `[data]`
@@ -156,6 +257,10 @@ mod tests {
         std::fs::write(&path, "[http]\nlisten = \"127.0.0.1:0\"\nport = 80\n").unwrap();
         let error = Config::read(&path).unwrap_err().to_string();
         assert!(error.contains("port"), "{error}");
+        let card = "[card]\nsecret_key = \"sk_live_9\"\n";
+        std::fs::write(&path, card).unwrap();
+        let config = Config::read(&path).unwrap();
+        assert!(!format!("{config:?}").contains("sk_live_9"), "{config:?}");
         std::fs::write(&path, "[quic]\npublic_addr = \"hub.example:7443\"\n").unwrap();
         let config = Config::read(&path).unwrap();
         assert_eq!(config.quic.public_addr.as_deref(), Some("hub.example:7443"));

@@ -33,6 +33,7 @@ use crate::auth::Auth;
 use crate::cache::{Cache, MemoryCache};
 use crate::db::Db;
 use crate::keys::HubKeys;
+use crate::payment::Providers;
 use crate::vault::Vault;
 pub use front::{ClientAddress, Front};
 pub use problem::Problem;
@@ -57,6 +58,8 @@ pub struct Api {
     pub auth: Arc<Auth>,
     /// What every request passes first.
     pub front: Arc<Front>,
+    /// Who moves money.
+    pub payments: Providers,
 }
 
 impl Api {
@@ -69,7 +72,15 @@ impl Api {
             cache: Arc::new(MemoryCache::new()),
             auth: Arc::new(Auth::default()),
             front: Arc::new(Front::open()),
+            payments: Providers::default(),
         }
+    }
+
+    /// With providers of payments.
+    #[must_use]
+    pub fn with_payments(mut self, payments: Providers) -> Self {
+        self.payments = payments;
+        self
     }
 }
 

@@ -41,6 +41,7 @@ fn jobs() -> Vec<Job> {
     let mut jobs = vec![];
     jobs.extend(crate::ledger::jobs::jobs());
     jobs.extend(crate::pricing::jobs());
+    jobs.extend(crate::payment::jobs());
     jobs
 }
 

@@ -16,6 +16,7 @@ use super::{ServeArgs, Settings};
 use crate::cache::RedisCache;
 use crate::db::Db;
 use crate::http::{self, Api, Front};
+use crate::payment::Providers;
 use crate::postgres::{EmbeddedPostgres, PostgresError, Purpose};
 use crate::sync::server::{self, Hub};
 use crate::wake;
@@ -96,6 +97,7 @@ async fn serve_on(
     };
     let mut api = Api::new(db.clone(), keys.clone(), session::vault(settings)?);
     guard(&mut api, settings, args)?;
+    api.payments = Providers::new(&settings.config)?;
     let hub = Hub::new(db.clone(), keys, identity);
     let (stop, stopping) = watch::channel(false);
     let sync = tokio::spawn(server::serve(hub, endpoint, stopped(stopping.clone())));

@@ -13,7 +13,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("sync-protocol", &["domain"]),
     ("sync-transport", &["domain", "sync-protocol"]),
-    ("central", &["domain", "sync-protocol", "sync-transport"]),
+    (
+        "central",
+        // The simulators in its tests only.
+        &["domain", "sync-protocol", "sync-transport", "sim-momo", "sim-card"],
+    ),
+    ("sim-kit", &[]),
+    ("sim-momo", &["sim-kit"]),
+    ("sim-card", &["sim-kit"]),
     ("edge-node", &["domain", "sync-protocol", "sync-transport"]),
     (
         "driver-agent",

@@ -1,0 +1,146 @@
+//! Stripe's PaymentIntents as a program: intents, confirmation, cancellation, refunds,
+//! idempotency keys, signed webhooks.
+
+mod access;
+mod book;
+mod hooks;
+mod intents;
+mod refunds;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use sim_kit::Stored;
+
+pub use book::Book;
+pub use hooks::signature;
+
+/// What `--help` says about magic tokens.
+pub const SCRIPT: &str = "\
+PAYMENT METHODS (Stripe's own test names, and some more)
+  pm_card_visa                                   paid
+  pm_card_visa_chargeDeclined                    402 card_declined, generic_decline
+  pm_card_visa_chargeDeclinedInsufficientFunds   402 card_declined, insufficient_funds
+  pm_card_chargeDeclinedExpiredCard              402 expired_card
+  pm_card_authenticationRequired                 requires_action; GET its redirect url to approve
+  pm_sim_slow                 paid after 3 s      pm_sim_lost_callback       paid, no event
+  pm_sim_duplicate_callback   event twice         pm_sim_error_after_charging  paid, answers 500
+  pm_sim_timeout              paid, never answers pm_sim_processing          never decides
+  pm_sim_failed_but_200       200, requires_payment_method with last_payment_error
+
+CONTROL
+  POST /_control/faults   {\"planned\": [{\"fault\": \"lost_callback\"}, {\"fault\": \"timeout\",
+       \"refunds\": true}], \"percent\": [[\"error_after_charging\", 5]], \"slow_ms\": 3000}
+       faults: slow lost_callback duplicate_callback error_after_charging failed_but200 refusal
+       timeout undecided. Planned ones come first; percent is of all intents, by their number.
+  POST /_control/webhook  {\"url\": \"https://...\"} where events go; --webhook-url does the same
+  GET  /_control/ledger   every capture and refund, and how many of each";
+
+/// How it behaves.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Settings {
+    /// The secret key that callers have to send
+    #[arg(long, default_value = "sk_test_sim", value_name = "KEY")]
+    pub secret_key: String,
+    /// What events are signed with
+    #[arg(long, default_value = "whsec_sim_card", value_name = "SECRET")]
+    pub webhook_secret: String,
+    /// Where events go
+    #[arg(long, value_name = "URL")]
+    pub webhook_url: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            secret_key: "sk_test_sim".to_owned(),
+            webhook_secret: "whsec_sim_card".to_owned(),
+            webhook_url: None,
+        }
+    }
+}
+
+/// The operator.
+#[derive(Debug, Clone)]
+pub struct Card {
+    settings: Settings,
+    /// Everything it knows.
+    pub book: Stored<Book>,
+}
+
+impl Card {
+    /// With what an earlier run left in the file, if one is named.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn open(settings: Settings, file: Option<PathBuf>) -> Result<Self> {
+        let book: Stored<Book> = Stored::open(file)?;
+        if let Some(url) = &settings.webhook_url {
+            book.change(|b| b.webhook_url = Some(url.clone()));
+        }
+        Ok(Self { settings, book })
+    }
+
+    /// All it answers to.
+    pub fn router(self) -> Router {
+        let control = sim_kit::control_routes(
+            |card: &Self, faults| card.book.change(|b| b.faults = faults),
+            |card: &Self| card.book.look(|b| b.faults.clone()),
+            |card: &Self| card.book.look(|b| b.ledger.clone()),
+        );
+        Router::new()
+            .route(
+                "/v1/payment_intents",
+                post(intents::create).get(intents::list),
+            )
+            .route("/v1/payment_intents/{id}", get(intents::show))
+            .route("/v1/payment_intents/{id}/confirm", post(intents::confirm))
+            .route("/v1/payment_intents/{id}/cancel", post(intents::cancel))
+            .route("/v1/refunds", post(refunds::create).get(refunds::list))
+            .route("/v1/refunds/{id}", get(refunds::show))
+            .route("/_control/webhook", post(hooks::set))
+            .route("/_control/authenticate/{id}", get(intents::authenticate))
+            .merge(control)
+            .fallback(|| async {
+                let message = "Unrecognized request URL.";
+                error(
+                    StatusCode::NOT_FOUND,
+                    "invalid_request_error",
+                    None,
+                    message,
+                )
+            })
+            .with_state(self)
+    }
+}
+
+/// An answer with a body.
+fn answer(status: StatusCode, body: &Value) -> Response {
+    let kind = [("content-type", "application/json")];
+    (status, kind, body.to_string()).into_response()
+}
+
+/// An error as Stripe writes it.
+fn error(status: StatusCode, kind: &str, code: Option<&str>, message: &str) -> Response {
+    let mut inner = json!({ "type": kind, "message": message });
+    if let Some(code) = code {
+        inner["code"] = json!(code);
+    }
+    answer(status, &json!({ "error": inner }))
+}
+
+/// Nothing has this number.
+fn missing(what: &str, id: &str) -> Response {
+    let message = format!("No such {what}: '{id}'");
+    error(
+        StatusCode::NOT_FOUND,
+        "invalid_request_error",
+        Some("resource_missing"),
+        &message,
+    )
+}
