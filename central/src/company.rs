@@ -1,16 +1,33 @@
 //! Companies: the tenants, who may speak for them, and the trips that they run.
 
 mod admin;
+mod buses;
+pub mod csv;
 mod db;
+mod fares;
 pub mod http;
+mod layouts;
+mod records;
+mod routes;
+mod rules;
+mod settings;
+mod stations;
+mod stops;
 mod timetable;
 
 pub(crate) use admin::fresh_uuid;
 pub use admin::{
     CompanyError, NewCompany, NewToken, TOKEN_PREFIX, company_named, create, create_token,
 };
+pub use buses::{Bus, BusState};
 pub use db::{caller_of_token, company_of_trip, find_by_name, zone_and_currency};
 pub(crate) use db::{fares_of, layout_of};
+pub use layouts::{Deck, Generator, LayoutView, LayoutWish, Place, SeatWord, VersionView};
+pub use records::{OfficeError, Use};
+pub use routes::{Route, RouteStop};
+pub use settings::{Settings, SettingsChange};
+pub use stations::Station;
+pub use stops::Stop;
 pub use timetable::{Applied, Counts, KeptTrip, TimetableError, TripChanges, apply};
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod health;
 mod home;
 pub mod idempotent;
 mod keys;
+pub mod list;
 pub mod network;
 mod office;
 pub mod problem;

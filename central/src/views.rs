@@ -8,7 +8,7 @@ mod seats;
 
 pub use db::{all_companies, keys, leases, nodes, tickets, trip, trips};
 pub use home::{CompanyHome, TripHome, home};
-pub use page::{Cursor, Page};
+pub use page::{Cursor, Page, ROWS_MAX};
 pub use rows::{
     FareView, KeyView, LeaseView, NodeView, SeatClaimView, StopView, TicketView, TripView,
 };

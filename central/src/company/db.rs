@@ -1,5 +1,12 @@
 //! The rows of companies and timetables.
 
+pub(super) mod buses;
+pub(super) mod layouts;
+pub(super) mod routes;
+pub(super) mod settings;
+pub(super) mod stations;
+pub(super) mod stops;
+
 use std::collections::BTreeMap;
 
 use domain::codec::{from_cbor, to_cbor};
@@ -149,7 +156,7 @@ pub(super) async fn upsert_stops(tx: &mut TenantTx, stops: &[PlanStop]) -> Resul
                                       $6::text[], $7::text[]) AS w
            ON CONFLICT (company_id, stop_code) DO UPDATE
            SET name = EXCLUDED.name, lat = EXCLUDED.lat, lon = EXCLUDED.lon,
-               fare_zone = EXCLUDED.fare_zone, zone = EXCLUDED.zone
+               fare_zone = EXCLUDED.fare_zone, zone = EXCLUDED.zone, version = s.version + 1
            WHERE (s.name, s.lat, s.lon, s.fare_zone, s.zone) IS DISTINCT FROM
                  (EXCLUDED.name, EXCLUDED.lat, EXCLUDED.lon, EXCLUDED.fare_zone, EXCLUDED.zone)
            RETURNING xmax = 0"#,
@@ -171,20 +178,31 @@ pub(super) async fn upsert_routes(
     routes: &[PlanRoute],
 ) -> Result<Counts, DbError> {
     let column = |f: fn(&PlanRoute) -> &String| routes.iter().map(f).cloned().collect::<Vec<_>>();
+    let types: Vec<i32> = routes.iter().map(|r| i32::from(r.route_type)).collect();
+    let colours: Vec<Option<String>> = routes.iter().map(|r| r.colour.clone()).collect();
     let rows = sqlx::query_scalar!(
-        r#"INSERT INTO route AS r (company_id, route_code, name, layout_id, fare_table_id)
-           SELECT $1, w.* FROM UNNEST($2::text[], $3::text[], $4::text[], $5::text[]) AS w
+        r#"INSERT INTO route AS r (company_id, route_code, name, short_name, layout_id,
+                                   fare_table_id, route_type, colour)
+           SELECT $1, w.* FROM UNNEST($2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                                      $7::int[], $8::text[]) AS w
            ON CONFLICT (company_id, route_code) DO UPDATE
-           SET name = EXCLUDED.name, layout_id = EXCLUDED.layout_id,
-               fare_table_id = EXCLUDED.fare_table_id
-           WHERE (r.name, r.layout_id, r.fare_table_id) IS DISTINCT FROM
-                 (EXCLUDED.name, EXCLUDED.layout_id, EXCLUDED.fare_table_id)
+           SET name = EXCLUDED.name, short_name = EXCLUDED.short_name,
+               layout_id = EXCLUDED.layout_id, fare_table_id = EXCLUDED.fare_table_id,
+               route_type = EXCLUDED.route_type, colour = EXCLUDED.colour,
+               version = r.version + 1
+           WHERE (r.name, r.short_name, r.layout_id, r.fare_table_id, r.route_type, r.colour)
+                 IS DISTINCT FROM
+                 (EXCLUDED.name, EXCLUDED.short_name, EXCLUDED.layout_id, EXCLUDED.fare_table_id,
+                  EXCLUDED.route_type, EXCLUDED.colour)
            RETURNING xmax = 0"#,
         tx.company().0,
         &column(|r| &r.id),
         &column(|r| &r.long_name),
+        &column(|r| &r.short_name),
         &column(|r| &r.layout),
-        &column(|r| &r.fare_table)
+        &column(|r| &r.fare_table),
+        &types,
+        &colours as &[Option<String>]
     )
     .fetch_all(tx.conn())
     .await?;
@@ -211,19 +229,48 @@ pub(super) async fn stored_layouts(
         .collect()
 }
 
-pub(super) async fn insert_layout(tx: &mut TenantTx, layout: &SeatLayout) -> Result<(), DbError> {
-    sqlx::query!(
-        "INSERT INTO seat_layout (company_id, layout_id, version, seat_count, body)
-         VALUES ($1, $2, $3, $4, $5)",
+/// Writes a table that is not there; whether it was not.
+pub(super) async fn insert_fare_table(
+    tx: &mut TenantTx,
+    table: &FareTable,
+) -> Result<bool, DbError> {
+    let done = sqlx::query!(
+        "INSERT INTO fare_table (company_id, fare_table_id, currency, body)
+         VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         tx.company().0,
-        layout.id,
-        i32::from(layout.version.0),
-        i32::from(layout.seat_count()),
-        to_cbor(layout)
+        table.id,
+        table.currency.as_str(),
+        to_cbor(table)
     )
     .execute(tx.conn())
     .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
+}
+
+/// Every fare table of the company by id.
+pub(super) async fn fare_tables(tx: &mut TenantTx) -> Result<Vec<FareTable>, DbError> {
+    let rows = sqlx::query!(
+        "SELECT fare_table_id, body FROM fare_table WHERE company_id = $1 ORDER BY fare_table_id",
+        tx.company().0
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter()
+        .map(|r| {
+            let damaged = |_| DbError::damaged(format!("fare table {}", r.fare_table_id));
+            from_cbor(&r.body).map_err(damaged)
+        })
+        .collect()
+}
+
+/// The fare tables that have a price from or to a stop.
+pub(super) async fn fare_tables_with(
+    tx: &mut TenantTx,
+    stop: &str,
+) -> Result<Vec<String>, DbError> {
+    let tables = fare_tables(tx).await?.into_iter();
+    let named = |t: &FareTable| t.rows.iter().any(|r| r.from.0 == stop || r.to.0 == stop);
+    Ok(tables.filter(named).map(|t| t.id).collect())
 }
 
 /// A trip that is there already.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use sync_protocol::{BucketId, Item};
 
 use super::db::{self, StoredTrip};
+use super::routes::{RouteStop, stops_fault};
 use crate::db::{Db, DbError};
 use crate::gtfs::{Plan, PlanPattern, PlanRoute, PlanRun, PlanStop};
 use crate::pricing::fares;
@@ -126,6 +127,7 @@ impl TripRow {
 pub async fn apply(db: &Db, company: CompanyId, plan: &Plan) -> Result<Applied, TimetableError> {
     let mut tx = db.tenant(company).await?;
     db::lock_company(&mut tx).await?;
+    db::settings::set_timetable_zone(&mut tx, plan.company.zone.as_str()).await?;
     let mut applied = Applied {
         stops: db::upsert_stops(&mut tx, &plan.stops).await?,
         ..Applied::default()
@@ -134,6 +136,7 @@ pub async fn apply(db: &Db, company: CompanyId, plan: &Plan) -> Result<Applied, 
     let layouts = write_layouts(&mut tx, plan, &mut applied, &mut news).await?;
     write_fares(&mut tx, plan, &mut applied, &mut news).await?;
     applied.routes = db::upsert_routes(&mut tx, &plan.routes).await?;
+    write_route_stops(&mut tx, plan).await?;
     let network = Network::of(plan, &layouts);
     write_trips(&mut tx, plan, &network, &mut applied, &mut news).await?;
     buckets::publish_all(&mut tx, news).await?;
@@ -159,7 +162,8 @@ async fn write_layouts(
             (*same).clone()
         } else {
             let fresh = with_free_version(layout, &versions);
-            db::insert_layout(tx, &fresh).await?;
+            let decks = plan.deck_rows.get(&fresh.id).map_or(&[][..], Vec::as_slice);
+            db::layouts::insert(tx, &fresh, decks).await?;
             applied.layouts.created += 1;
             news.push(Publication {
                 bucket: BucketId::Company.name(),
@@ -202,6 +206,51 @@ async fn write_fares(
         news.push(fares::fact(imported.table));
     }
     Ok(())
+}
+
+/// Gives routes without stops those of their longest pattern, so that schedules can be made of
+/// them; a route whose stops somebody set keeps them.
+async fn write_route_stops(tx: &mut TenantTx, plan: &Plan) -> Result<(), TimetableError> {
+    let codes: Vec<String> = plan.routes.iter().map(|r| r.id.clone()).collect();
+    for code in db::routes::without_stops(tx, &codes).await? {
+        let Some(stops) = stops_of_route(plan, &code) else {
+            continue;
+        };
+        db::routes::insert_stops(tx, &code, &stops).await?;
+    }
+    Ok(())
+}
+
+/// The stops and run times of the first run of a route's longest pattern; `None` where these are
+/// none that a route may have.
+fn stops_of_route(plan: &Plan, code: &str) -> Option<Vec<RouteStop>> {
+    if let Some(stops) = plan.route_stops.get(code) {
+        return Some(stops.clone());
+    }
+    // The first in the order of the feed's trip names where several are as long.
+    let run_of = |p: &&PlanPattern| {
+        let runs = plan.runs.iter().filter(|r| r.pattern == p.key);
+        runs.map(|r| r.run.as_str()).min()
+    };
+    let patterns = plan.patterns.iter().filter(|p| p.route_id == code);
+    let pattern = patterns.max_by_key(|p| (p.stops.len(), std::cmp::Reverse(run_of(p))))?;
+    let first = run_of(&pattern)?;
+    let run = plan
+        .runs
+        .iter()
+        .find(|r| r.pattern == pattern.key && r.run == first)?;
+    let start_s = run.calls.first()?.departs_s;
+    let after = |secs: u32| i32::try_from(secs.saturating_sub(start_s)).unwrap_or(0);
+    let calls = pattern.stops.iter().zip(&run.calls);
+    let stops: Vec<RouteStop> = calls
+        .map(|(stop, call)| RouteStop {
+            stop: stop.0.clone(),
+            arrives_s: after(call.arrives_s),
+            departs_s: after(call.departs_s),
+            board: call.board,
+        })
+        .collect();
+    stops_fault(&stops).is_none().then_some(stops)
 }
 
 /// The plan laid out for look-up.

@@ -79,8 +79,8 @@ fn names(columns: &[Column]) -> String {
 /// Comma or semicolon, whichever stands more often in the header.
 fn delimiter(text: &[u8]) -> u8 {
     let header = text.split(|b| *b == b'\n').next().unwrap_or_default();
-    let count = |wanted: u8| header.iter().filter(|b| **b == wanted).count();
-    if count(b';') > count(b',') {
+    let pieces = |by: u8| header.split(|b| *b == by).count();
+    if pieces(b';') > pieces(b',') {
         b';'
     } else {
         b','

@@ -54,6 +54,17 @@ impl DbError {
         Self::Damaged { what: what.into() }
     }
 
+    /// The table whose rows refer to what was to be deleted.
+    pub fn refers_from(&self) -> Option<&str> {
+        match self {
+            Self::Constraint { source, .. } => source
+                .as_database_error()
+                .filter(|said| said.is_foreign_key_violation())
+                .and_then(|said| said.table()),
+            Self::TryAgain(_) | Self::Failed(_) | Self::Migration(_) | Self::Damaged { .. } => None,
+        }
+    }
+
     /// The constraint that fired.
     pub fn constraint(&self) -> Option<&str> {
         match self {

@@ -36,6 +36,8 @@ const ROUTE_LAYOUTS: FileSpec = FileSpec {
 pub(super) struct Layouts {
     pub(super) by_id: BTreeMap<String, SeatLayout>,
     pub(super) by_route: BTreeMap<String, String>,
+    /// The first rows of upper decks, by layout.
+    pub(super) deck_rows: BTreeMap<String, Vec<u16>>,
 }
 
 /// Reads both extension files and adds the built-in layout unless the feed has one of its name.
@@ -124,7 +126,7 @@ fn read_layouts(table: &Table, recorder: &mut Recorder) -> BTreeMap<String, Seat
     for (id, draft) in drafts {
         let Ok(draft) = draft else { continue };
         let rows: Vec<&str> = draft.rows.into_values().collect();
-        match parse(id, LayoutVersion(draft.version), &rows) {
+        match parse(id, LayoutVersion(draft.version), &rows, &[]) {
             Ok(layout) => {
                 layouts.insert(id.to_owned(), layout);
             }
@@ -141,40 +143,94 @@ fn read_layouts(table: &Table, recorder: &mut Recorder) -> BTreeMap<String, Seat
     layouts
 }
 
-/// Reads rows from front to back: labels and `_` (no seat here) separated by blanks; `+w` behind
-/// a label marks a wheelchair place. Outermost seats stand at a window, neighbours of `_` at the
-/// aisle, and the first row is the front.
-pub(super) fn parse(id: &str, version: LayoutVersion, rows: &[&str]) -> Result<SeatLayout, String> {
+/// What a seat's place in its row says of it: outermost seats stand at a window, neighbours of a
+/// gap at the aisle, and the first row is the front. `row` says where there are seats.
+pub(crate) fn attributes_by_place(row: &[bool], at: usize, is_first_row: bool) -> SeatAttributes {
+    let first = row.iter().position(|seat| *seat);
+    let last = row.iter().rposition(|seat| *seat);
+    let gap = |i: Option<usize>| i.and_then(|i| row.get(i)).is_some_and(|seat| !seat);
+    [
+        (
+            Some(at) == first || Some(at) == last,
+            SeatAttributes::WINDOW,
+        ),
+        (
+            gap(at.checked_sub(1)) || gap(at.checked_add(1)),
+            SeatAttributes::AISLE,
+        ),
+        (is_first_row, SeatAttributes::FRONT),
+    ]
+    .into_iter()
+    .filter(|(holds, _)| *holds)
+    .fold(SeatAttributes::default(), |set, (_, one)| set.with(one))
+}
+
+/// The letters of a mark that states every attribute: `+=wafcs`.
+const ATTRIBUTE_LETTERS: [(char, SeatAttributes); 5] = [
+    ('w', SeatAttributes::WINDOW),
+    ('a', SeatAttributes::AISLE),
+    ('f', SeatAttributes::FRONT),
+    ('c', SeatAttributes::WHEELCHAIR),
+    ('s', SeatAttributes::STANDING),
+];
+
+/// The attributes of a seat with the mark behind its `+`, if there is one.
+fn marked(mark: Option<&str>, by_place: SeatAttributes) -> Option<SeatAttributes> {
+    let Some(mark) = mark else {
+        return Some(by_place);
+    };
+    if mark == "w" {
+        return Some(by_place.with(SeatAttributes::WHEELCHAIR));
+    }
+    let letters = mark.strip_prefix('=')?;
+    letters
+        .chars()
+        .try_fold(SeatAttributes::default(), |set, letter| {
+            let known = ATTRIBUTE_LETTERS.iter().find(|(l, _)| *l == letter);
+            known.map(|(_, one)| set.with(*one))
+        })
+}
+
+/// The mark that [`marked`] reads, with its `+`; nothing where the place says all.
+fn mark_of(attributes: SeatAttributes, by_place: SeatAttributes) -> String {
+    if attributes == by_place {
+        return String::new();
+    }
+    if attributes == by_place.with(SeatAttributes::WHEELCHAIR) {
+        return "+w".to_owned();
+    }
+    let letters = ATTRIBUTE_LETTERS.iter();
+    let letters = letters.filter(|(_, one)| attributes.has(*one));
+    format!("+={}", letters.map(|(l, _)| l).collect::<String>())
+}
+
+/// Reads rows from front to back: labels and `_` (no seat here) separated by blanks. The place
+/// says what a seat is, `+w` behind its label marks a wheelchair place, and `+=wafcs` states every
+/// attribute instead. Rows in `deck_rows` begin another deck.
+pub(crate) fn parse(
+    id: &str,
+    version: LayoutVersion,
+    rows: &[&str],
+    deck_rows: &[u16],
+) -> Result<SeatLayout, String> {
     let mut seats = Vec::new();
     for (row_no, row) in (1u16..).zip(rows) {
         let places: Vec<&str> = row.split_whitespace().collect();
         if places.len() > usize::from(u8::MAX) {
             return Err(format!("row {row_no} has {} places", places.len()));
         }
-        let is_seat = |i: usize| places.get(i).is_some_and(|p| *p != "_");
-        let first = (0..places.len()).find(|i| is_seat(*i));
-        let last = (0..places.len()).rfind(|i| is_seat(*i));
+        let taken: Vec<bool> = places.iter().map(|p| *p != "_").collect();
+        let is_first_row = row_no == 1 || deck_rows.contains(&row_no);
         for (i, place) in places.iter().enumerate().filter(|(_, p)| **p != "_") {
-            let (label, wheelchair) = match place.split_once('+') {
-                None => (*place, false),
-                Some((label, "w")) => (label, true),
-                Some((_, mark)) => {
-                    return Err(format!(
-                        "row {row_no}: unknown mark \"+{mark}\"; only +w is known"
-                    ));
-                }
+            let (label, mark) = match place.split_once('+') {
+                None => (*place, None),
+                Some((label, mark)) => (label, Some(mark)),
             };
-            let gap_left = i > 0 && !is_seat(i - 1);
-            let gap_right = i + 1 < places.len() && !is_seat(i + 1);
-            let attributes = [
-                (Some(i) == first || Some(i) == last, SeatAttributes::WINDOW),
-                (gap_left || gap_right, SeatAttributes::AISLE),
-                (row_no == 1, SeatAttributes::FRONT),
-                (wheelchair, SeatAttributes::WHEELCHAIR),
-            ]
-            .into_iter()
-            .filter(|(holds, _)| *holds)
-            .fold(SeatAttributes::default(), |set, (_, one)| set.with(one));
+            let by_place = attributes_by_place(&taken, i, is_first_row);
+            let attributes = marked(mark, by_place).ok_or_else(|| {
+                let mark = mark.unwrap_or_default();
+                format!("row {row_no}: unknown mark \"+{mark}\"; only +w and +=wafcs are known")
+            })?;
             seats.push(Seat {
                 label: label.to_owned(),
                 row: row_no,
@@ -184,6 +240,40 @@ pub(super) fn parse(id: &str, version: LayoutVersion, rows: &[&str]) -> Result<S
         }
     }
     SeatLayout::new(id, version, seats).map_err(|e| e.to_string())
+}
+
+/// The rows that [`parse`] reads into the same layout; `None` where its seats do not stand in
+/// order of their rows and columns, or a label cannot be written.
+pub(crate) fn as_rows(layout: &SeatLayout, deck_rows: &[u16]) -> Option<Vec<String>> {
+    let width = layout.seats.iter().map(|s| s.column).max()?;
+    let count = layout.seats.iter().map(|s| s.row).max()?;
+    let ordered = layout
+        .seats
+        .is_sorted_by(|a, b| (a.row, a.column) < (b.row, b.column));
+    let writable =
+        |label: &str| label != "_" && !label.contains(|c: char| c == '+' || c.is_whitespace());
+    let placed = |s: &Seat| s.row > 0 && s.column > 0 && writable(&s.label);
+    if !ordered || count > SEAT_ROWS_MAX || !layout.seats.iter().all(placed) {
+        return None;
+    }
+    let rows = (1..=count).map(|row_no| {
+        let seat_at = |column: u8| {
+            let mut seats = layout.seats.iter();
+            seats.find(|s| s.row == row_no && s.column == column)
+        };
+        let taken: Vec<bool> = (1..=width).map(|c| seat_at(c).is_some()).collect();
+        let is_first_row = row_no == 1 || deck_rows.contains(&row_no);
+        let place = |column: u8| match seat_at(column) {
+            None => "_".to_owned(),
+            Some(seat) => {
+                let at = usize::from(column) - 1;
+                let by_place = attributes_by_place(&taken, at, is_first_row);
+                format!("{}{}", seat.label, mark_of(seat.attributes, by_place))
+            }
+        };
+        (1..=width).map(place).collect::<Vec<_>>().join(" ")
+    });
+    Some(rows.collect())
 }
 
 fn built_in() -> Result<SeatLayout, String> {
@@ -197,7 +287,7 @@ fn built_in() -> Result<SeatLayout, String> {
     }
     rows.push(back);
     let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-    parse(BUILT_IN_LAYOUT, LayoutVersion(1), &rows)
+    parse(BUILT_IN_LAYOUT, LayoutVersion(1), &rows, &[])
 }
 
 #[cfg(test)]
@@ -208,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_row_of_text_becomes_seats_with_their_attributes() {
-        let layout = parse("M", LayoutVersion(3), &["1A+w _ 1B 1C", "2A 2B 2C 2D"]).unwrap();
+        let layout = parse("M", LayoutVersion(3), &["1A+w _ 1B 1C", "2A 2B 2C 2D"], &[]).unwrap();
         assert_eq!((layout.seat_count(), layout.version), (7, LayoutVersion(3)));
         let of = |label: &str| {
             let seat = layout.seat(layout.by_label(label).unwrap()).unwrap();
@@ -224,9 +314,27 @@ mod tests {
 
     #[test]
     fn a_layout_with_a_label_twice_or_an_unknown_mark_is_refused() {
-        assert!(parse("M", LayoutVersion(1), &["1 2", "2 3"]).is_err());
-        assert!(parse("M", LayoutVersion(1), &["1+x"]).is_err());
-        assert!(parse("M", LayoutVersion(1), &["_ _"]).is_err());
+        assert!(parse("M", LayoutVersion(1), &["1 2", "2 3"], &[]).is_err());
+        assert!(parse("M", LayoutVersion(1), &["1+x"], &[]).is_err());
+        assert!(parse("M", LayoutVersion(1), &["_ _"], &[]).is_err());
+    }
+
+    #[test]
+    fn rows_that_are_written_read_back_as_the_same_layout() {
+        for rows in [
+            &["1A+w 1B _ _ 1C 1D", "2A 2B _ 2C 2D 2E"][..],
+            &["1A+w _ _ _", "2A 2B _ 2C"],
+            &["1+=s 2+=", "_ 3", "4+=wafcs 5"],
+        ] {
+            let layout = parse("M", LayoutVersion(1), rows, &[3]).unwrap();
+            let written = as_rows(&layout, &[3]).unwrap();
+            let written: Vec<&str> = written.iter().map(String::as_str).collect();
+            let back = parse("M", LayoutVersion(1), &written, &[3]).unwrap();
+            assert_eq!(back, layout, "{rows:?} {written:?}");
+        }
+        let mut turned = built_in().unwrap();
+        turned.seats.swap(0, 1);
+        assert_eq!(as_rows(&turned, &[]), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod build;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use domain::codec::to_hex;
@@ -12,6 +13,7 @@ use domain::time::{ServiceDate, Zone};
 use sha2::{Digest, Sha256};
 
 use super::report::PlanSize;
+use crate::company::RouteStop;
 
 pub(super) use build::build;
 
@@ -148,8 +150,12 @@ pub struct Plan {
     pub stops: Vec<PlanStop>,
     /// Those that routes use, by id.
     pub layouts: Vec<SeatLayout>,
-    /// One per route, by id.
+    /// By layout, the first rows of its upper decks; absent for one deck.
+    pub deck_rows: BTreeMap<String, Vec<u16>>,
+    /// Those that routes use, by id.
     pub fare_tables: Vec<FareTable>,
+    /// The stops that the feed states for a route itself, beside those of its trips.
+    pub route_stops: BTreeMap<String, Vec<RouteStop>>,
     /// By id.
     pub routes: Vec<PlanRoute>,
     /// By key.

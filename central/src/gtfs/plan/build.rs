@@ -38,6 +38,8 @@ pub(in crate::gtfs) fn build(
     Ok(Plan {
         stops: stops(feed, &company.zone),
         layouts: used_layouts(feed, &routes),
+        deck_rows: feed.layouts.deck_rows.clone(),
+        route_stops: BTreeMap::new(),
         fare_tables: fare_tables(feed, options, &prices, &routes, &patterns),
         company,
         from: options.from,

@@ -1,0 +1,115 @@
+//! Stations.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::rows;
+use crate::access::Caller;
+use crate::company::Station;
+use crate::company::stations::StationFilter;
+use crate::http::etag::{IfMatch, Tagged};
+use crate::http::extract::{Asked, Body, Named};
+use crate::http::list::{KeyPage, filter};
+use crate::http::{Api, Problem};
+use crate::views::Page;
+
+/// Which stations.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListAsked {
+    /// Code or name has this in it.
+    q: Option<String>,
+    /// At one stop.
+    stop: Option<String>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// At most so many rows, up to 500.
+    limit: Option<usize>,
+}
+
+/// The places where the company sells.
+#[utoipa::path(get, path = "/stations", operation_id = "stations_list", tag = "company",
+    params(ListAsked), security(("bearer" = ["company:read"])),
+    responses((status = 200, body = Page<Station>), (status = "default", body = Problem)))]
+pub async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Asked(asked): Asked<ListAsked>,
+) -> Result<Json<Page<Station>>, Problem> {
+    let page = KeyPage::new(asked.after, asked.limit)?;
+    let wanted = StationFilter {
+        text: filter("q", asked.q)?,
+        stop: filter("stop", asked.stop)?,
+    };
+    Ok(Json(rows::list(&api, caller, &wanted, page).await?))
+}
+
+/// One station; its version is the `ETag`.
+#[utoipa::path(get, path = "/stations/{code}", operation_id = "stations_show", tag = "company",
+    params(("code" = String, Path)), security(("bearer" = ["company:read"])),
+    responses((status = 200, body = Station, headers(("ETag" = String, description = "Its version."))),
+        (status = 404, body = Problem), (status = "default", body = Problem)))]
+pub async fn show(
+    State(api): State<Api>,
+    caller: Caller,
+    Named(code): Named<String>,
+) -> Result<Tagged<Station>, Problem> {
+    rows::show(&api, caller, &code).await
+}
+
+/// Makes a station.
+#[utoipa::path(post, path = "/stations", operation_id = "stations_create", tag = "company",
+    request_body = Station, security(("bearer" = ["company:write"])),
+    responses((status = 201, body = Station, headers(("ETag" = String, description = "Its version."))),
+        (status = 409, body = Problem, description = "It is there already."),
+        (status = 422, body = Problem, description = "A member is wrong."),
+        (status = "default", body = Problem)))]
+pub async fn create(
+    State(api): State<Api>,
+    caller: Caller,
+    body: Body<Station>,
+) -> Result<Tagged<Station>, Problem> {
+    rows::create(&api, caller, body.value).await
+}
+
+/// Writes over a station.
+#[utoipa::path(put, path = "/stations/{code}", operation_id = "stations_replace", tag = "company",
+    params(("code" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
+    request_body = Station, security(("bearer" = ["company:write"])),
+    responses((status = 200, body = Station, headers(("ETag" = String, description = "Its version."))),
+        (status = 404, body = Problem),
+        (status = 412, body = Problem, description = "Changed since it was read."),
+        (status = 422, body = Problem, description = "A member is wrong."),
+        (status = 428, body = Problem, description = "`If-Match` is missing."),
+        (status = "default", body = Problem)))]
+pub async fn replace(
+    State(api): State<Api>,
+    caller: Caller,
+    Named(code): Named<String>,
+    if_match: IfMatch,
+    body: Body<Station>,
+) -> Result<Tagged<Station>, Problem> {
+    rows::replace(&api, caller, &code, &if_match, body.value).await
+}
+
+/// Takes a station away.
+#[utoipa::path(delete, path = "/stations/{code}", operation_id = "stations_remove", tag = "company",
+    params(("code" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
+    security(("bearer" = ["company:write"])),
+    responses((status = 204, description = "It is gone."), (status = 404, body = Problem),
+        (status = 409, body = Problem, description = "Other rows need it."),
+        (status = 412, body = Problem, description = "Changed since it was read."),
+        (status = 428, body = Problem, description = "`If-Match` is missing."),
+        (status = "default", body = Problem)))]
+pub async fn remove(
+    State(api): State<Api>,
+    caller: Caller,
+    Named(code): Named<String>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    rows::remove::<Station>(&api, caller, &code, &if_match).await
+}

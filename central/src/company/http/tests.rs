@@ -1,0 +1,4 @@
+mod csv;
+mod desk;
+mod layouts;
+mod rows;
