@@ -142,3 +142,28 @@ async fn a_sale_that_raced_with_the_departure_is_earned_by_the_next_run() {
     assert!(straggling_trips(&mut tx, DEPARTS).await.unwrap().is_empty());
     assert_eq!(till.balance("revenue").await, -FARE.0);
 }
+
+#[tokio::test]
+async fn whoever_sold_earns_its_commission_at_the_departure() {
+    let mut till = Till::new().await;
+    let mut owner = till.test.owner().await.unwrap();
+    sqlx::query(
+        "INSERT INTO commission_rate (company_id, rate_id, seller_kind, seller, percent_bp)
+         VALUES ($1, gen_random_uuid(), 'company', '', 500)",
+    )
+    .bind(till.company.id.0)
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    till.sell(1).await;
+    till.sell(2).await;
+    let done = till.recognise(DEPARTS).await;
+    assert_eq!(done.commission_minor, FARE.0 / 10);
+    assert_eq!(till.balance("commission_expense").await, FARE.0 / 10);
+    assert_eq!(till.balance("commission_payable").await, -FARE.0 / 10);
+    let named =
+        "SELECT count(*) FROM ledger_account a JOIN ledger_party p USING (company_id, party_id)
+                 WHERE a.kind = 'commission_payable' AND p.kind = 'agent' AND p.name = 'Mutinta'";
+    assert_eq!(till.test.number(named).await.unwrap(), 1);
+    till.every_entry_sums_to_zero().await;
+}
