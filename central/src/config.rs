@@ -70,6 +70,9 @@ pub struct MomoConfig {
     /// How long a payer has to approve, in seconds.
     #[serde(default = "five_minutes")]
     pub pay_within_s: u32,
+    /// How long the provider has to answer a call, in seconds.
+    #[serde(default = "ten_seconds")]
+    pub answer_within_s: u32,
     /// Takes money.
     pub collection: MomoProductConfig,
     /// Gives it back; absent: a person does.
@@ -105,6 +108,9 @@ pub struct CardConfig {
     /// How long a payer has, in seconds.
     #[serde(default = "five_minutes")]
     pub pay_within_s: u32,
+    /// How long the provider has to answer a call, in seconds.
+    #[serde(default = "ten_seconds")]
+    pub answer_within_s: u32,
 }
 
 /// `[webhooks]`
@@ -121,6 +127,10 @@ fn sandbox() -> String {
 
 fn stripe() -> String {
     "https://api.stripe.com".to_owned()
+}
+
+fn ten_seconds() -> u32 {
+    10
 }
 
 fn five_minutes() -> u32 {

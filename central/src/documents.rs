@@ -1,4 +1,3 @@
 //! Tickets on paper and screen.
 
 pub mod http;
-pub mod pdf;

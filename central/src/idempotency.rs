@@ -2,12 +2,16 @@
 //!
 //! A handler that moves money or seats claims the caller's key in its transaction, does its work,
 //! records the answer in the same transaction and commits: the answer is kept exactly when the
-//! effect is.
+//! effect is. [`remembered`] and [`remember`] put the cache in front of that for a day: losing
+//! the cache costs only speed.
+
+use std::time::Duration;
 
 use domain::ids::CompanyId;
 use sha2::{Digest as _, Sha256};
 
 use crate::access::Identity;
+use crate::cache::Cache;
 use crate::db::DbError;
 use crate::tenant::TenantTx;
 use domain::time::Instant;
@@ -44,6 +48,11 @@ impl IdempotencyKey {
             key: key.to_owned(),
             fingerprint: hash.finalize().into(),
         })
+    }
+
+    /// Where the cache keeps the answer.
+    fn cache_name(&self, company: CompanyId) -> String {
+        format!("idempotency:{company}:{}:{}", self.scope, self.key)
     }
 
     /// What the database locks while the request is worked on.
@@ -169,4 +178,77 @@ async fn insert_answer(
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// How long an answer is remembered in front of its permanent record.
+const REMEMBERED: Duration = Duration::from_hours(24);
+/// Larger answers are left to the permanent record, in bytes.
+const REMEMBERED_BYTES_MAX: usize = 64 * 1024;
+
+/// What the cache knows of a key, before any transaction is begun. A cache that is away, or has
+/// forgotten, costs only speed: [`claim`] knows.
+pub async fn remembered(cache: &Cache, company: CompanyId, key: &IdempotencyKey) -> Option<Replay> {
+    let kept = cache.get(&key.cache_name(company)).await.ok()??;
+    let (fingerprint, rest) = kept.split_first_chunk::<32>()?;
+    if *fingerprint != key.fingerprint {
+        return Some(Replay::OtherRequest);
+    }
+    let (status, rest) = rest.split_first_chunk::<2>()?;
+    let (length, rest) = rest.split_first()?;
+    let (content_type, body) = rest.split_at_checked(usize::from(*length))?;
+    Some(Replay::Again(Answer {
+        status: u16::from_be_bytes(*status),
+        content_type: String::from_utf8(content_type.to_vec()).ok()?,
+        body: body.to_vec(),
+    }))
+}
+
+/// Remembers an answer once it is committed.
+pub async fn remember(cache: &Cache, company: CompanyId, key: &IdempotencyKey, replay: &Replay) {
+    let Replay::Again(answer) = replay else {
+        return;
+    };
+    let Ok(length) = u8::try_from(answer.content_type.len()) else {
+        return;
+    };
+    if answer.body.len() > REMEMBERED_BYTES_MAX {
+        return;
+    }
+    let mut kept = key.fingerprint.to_vec();
+    kept.extend_from_slice(&answer.status.to_be_bytes());
+    kept.push(length);
+    kept.extend_from_slice(answer.content_type.as_bytes());
+    kept.extend_from_slice(&answer.body);
+    // Without it the next look takes longer, and finds the same.
+    let _ = cache.put(&key.cache_name(company), &kept, REMEMBERED).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::cache::MemoryCache;
+
+    #[tokio::test]
+    async fn the_cache_gives_back_the_answer_to_its_request_and_to_no_other() {
+        let cache: Cache = Arc::new(MemoryCache::new());
+        let company = CompanyId(uuid::Uuid::from_u128(1));
+        let key = |body: &[u8]| {
+            IdempotencyKey::new(Identity::Anonymous, "k", "POST", "/x", body).unwrap()
+        };
+        assert_eq!(remembered(&cache, company, &key(b"a")).await, None);
+        let answer = Replay::Again(Answer {
+            status: 201,
+            content_type: "application/json".to_owned(),
+            body: b"{}".to_vec(),
+        });
+        remember(&cache, company, &key(b"a"), &answer).await;
+        remember(&cache, company, &key(b"b"), &Replay::InFlight).await;
+        assert_eq!(remembered(&cache, company, &key(b"a")).await, Some(answer));
+        let other = remembered(&cache, company, &key(b"b")).await;
+        assert_eq!(other, Some(Replay::OtherRequest));
+        let stranger = CompanyId(uuid::Uuid::from_u128(2));
+        assert_eq!(remembered(&cache, stranger, &key(b"a")).await, None);
+    }
 }

@@ -10,7 +10,7 @@ CREATE TABLE payment (
     provider_ref uuid NOT NULL,            -- ours, told to the provider; committed before the first call
     provider_id text,                      -- theirs, once they said it
     state text NOT NULL CHECK (state IN ('intent', 'pending', 'captured', 'failed', 'expired')),
-    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    amount_minor bigint NOT NULL CHECK (amount_minor >= 0), -- 0: a voucher paid for all of it
     currency text NOT NULL,
     payer_sealed bytea,                    -- AEAD of the phone number or card token
     payer_hint text,                       -- its last digits, for people
@@ -23,8 +23,6 @@ CREATE TABLE payment (
     deadline_ms bigint NOT NULL,           -- expires then, after a last question
     actor_kind text NOT NULL,              -- as audit_log.actor_kind
     actor_id uuid,
-    drawer_node uuid,                      -- of cash: whose drawer
-    drawer_shift integer,                  -- of cash
     created_at_ms bigint NOT NULL,
     captured_at_ms bigint,
     ended_at_ms bigint,                    -- captured, failed or expired

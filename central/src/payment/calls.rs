@@ -1,5 +1,6 @@
 //! The log of what providers were asked.
 
+use std::borrow::Cow;
 use std::time::Instant as Watch;
 
 use domain::time::Instant;
@@ -14,8 +15,8 @@ use crate::tenant::TenantTx;
 /// One call.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
-    pub(super) operation: &'static str,
-    pub(super) answer: &'static str,
+    pub(super) operation: Cow<'static, str>,
+    pub(super) answer: Cow<'static, str>,
     pub(super) detail: String,
     pub(super) at: Instant,
     pub(super) took_ms: i32,
@@ -30,8 +31,8 @@ pub(super) async fn timed(
     let (at, began) = (clock::now(), Watch::now());
     let said = reply.await;
     calls.push(Call {
-        operation,
-        answer: said.answer(),
+        operation: operation.into(),
+        answer: said.answer().into(),
         detail: said.detail.chars().take(200).collect(),
         at,
         took_ms: i32::try_from(began.elapsed().as_millis()).unwrap_or(i32::MAX),

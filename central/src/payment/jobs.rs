@@ -6,7 +6,8 @@ use domain::ids::CompanyId;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::refunds;
+use super::webhooks::{db as webhooks, deliver};
+use super::{refunds, service};
 use crate::clock;
 use crate::db::DbError;
 use crate::http::Api;
@@ -19,11 +20,42 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Every job of this service.
 pub fn jobs() -> Vec<Job> {
-    vec![Job {
-        name: "refunds",
-        every: LOOK,
-        run: |api| Box::pin(async move { Ok(refunds_due(api).await?) }),
-    }]
+    vec![
+        Job {
+            name: "payments",
+            every: LOOK,
+            run: |api| Box::pin(async move { Ok(payments_due(api).await?) }),
+        },
+        Job {
+            name: "refunds",
+            every: LOOK,
+            run: |api| Box::pin(async move { Ok(refunds_due(api).await?) }),
+        },
+        Job {
+            name: "webhooks",
+            every: LOOK,
+            run: |api| Box::pin(async move { Ok(deliveries_due(api).await?) }),
+        },
+    ]
+}
+
+/// Gives a payment its turn at once. The poller would find it too, should this not come to it.
+pub(super) fn soon(api: &Api, company: CompanyId, payment: Uuid) {
+    let api = api.clone();
+    tokio::spawn(async move {
+        if let Err(error) = service::drive(&api, company, payment).await {
+            tracing::warn!(%payment, %error, "a payment's turn failed and comes again");
+        }
+    });
+}
+
+async fn payments_due(api: Api) -> Result<Progress, DbError> {
+    let due = super::db::due(api.db.pool(), clock::now(), BATCH).await?;
+    all(due, |company, payment| {
+        let api = api.clone();
+        async move { service::drive(&api, company, payment).await }
+    })
+    .await
 }
 
 async fn refunds_due(api: Api) -> Result<Progress, DbError> {
@@ -35,13 +67,26 @@ async fn refunds_due(api: Api) -> Result<Progress, DbError> {
     .await
 }
 
+async fn deliveries_due(api: Api) -> Result<Progress, DbError> {
+    let more = deliver::fan_out(&api).await?;
+    let due = webhooks::due(api.db.pool(), clock::now(), BATCH).await?;
+    let done = all(due, |company, delivery| {
+        let api = api.clone();
+        async move { deliver::deliver(&api, company, delivery).await }
+    })
+    .await?;
+    Ok(if more { Progress::More } else { done })
+}
+
 /// Does all of them at the same time; one that fails is tried again later.
-async fn all<F>(
-    due: Vec<(Uuid, Uuid)>,
-    work: impl Fn(CompanyId, Uuid) -> F,
+async fn all<I, F, E>(
+    due: Vec<(Uuid, I)>,
+    work: impl Fn(CompanyId, I) -> F,
 ) -> Result<Progress, DbError>
 where
-    F: Future<Output = Result<(), DbError>> + Send + 'static,
+    I: Copy + std::fmt::Display + Send + 'static,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: std::fmt::Display + Send + 'static,
 {
     if due.is_empty() {
         return Ok(Progress::Idle);

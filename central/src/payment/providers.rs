@@ -27,13 +27,18 @@ impl Providers {
     /// # Errors
     /// When the TLS roots cannot be loaded.
     pub fn new(config: &Config) -> Result<Self, reqwest::Error> {
-        let client = client()?;
         let momo = config.momo.as_ref();
         let card = config.card.as_ref();
         let within = |seconds: Option<u32>| i64::from(seconds.unwrap_or(300)) * 1_000;
         Ok(Self {
-            momo: momo.map(|c| Arc::new(Momo::new(client.clone(), c))),
-            card: card.map(|c| Arc::new(Card::new(client.clone(), c))),
+            momo: match momo {
+                Some(c) => Some(Arc::new(Momo::new(client(c.answer_within_s)?, c))),
+                None => None,
+            },
+            card: match card {
+                Some(c) => Some(Arc::new(Card::new(client(c.answer_within_s)?, c))),
+                None => None,
+            },
             pay_within_ms: [
                 within(momo.map(|c| c.pay_within_s)),
                 within(card.map(|c| c.pay_within_s)),

@@ -70,34 +70,68 @@ pub async fn request(
     let mut ids = vec![];
     for (index, part) in allocate(amount, &left)? {
         let source = paid.payments.get(index);
-        let provider = source.map_or(ProviderKind::ByHand, |p| p.provider);
-        let fresh = NewRefund {
-            id: fresh_uuid(now)?,
-            booking,
-            payment: source.map(|p| p.id),
-            provider,
-            reference: fresh_reference()?,
-            amount_minor: part,
-            currency: paid.currency,
-            why: reason.chars().take(WORDS_MAX).collect(),
-            actor,
-            // What no provider carries out waits for a person.
-            next_try_at: provider.is_remote().then_some(now),
-        };
-        db::insert(tx, &fresh, now).await?;
-        let body = json!({ "refund": fresh.id, "booking": paid.reference, "state": "requested",
-            "amount_minor": part.0, "currency": paid.currency.as_str(), "reason": fresh.why });
-        tell(tx, "refund.requested", fresh.id, body, now).await?;
-        let change = Change {
-            action: "refund.request",
-            subject: &format!("refund:{}", fresh.id),
-            before: None,
-            after: Some(json!({ "amount_minor": part.0, "reason": fresh.why })),
-        };
-        audit::note(tx, actor, change, now).await?;
-        ids.push(fresh.id);
+        ids.push(store(tx, &paid, booking, source, part, reason, actor, now).await?);
     }
     Ok(ids)
+}
+
+/// Sends everything of one payment back: it bought nothing.
+pub(super) async fn of_payment(
+    tx: &mut TenantTx,
+    payment: Uuid,
+    reason: &str,
+    actor: Actor,
+    now: Instant,
+) -> Result<(), RefundError> {
+    let booking = super::db::booking_of(tx, payment).await?;
+    let booking = booking.ok_or_else(|| DbError::damaged("the booking of a payment"))?;
+    let paid = db::lock_paid(tx, booking).await?;
+    let paid = paid.ok_or(RefundError::UnknownBooking(booking))?;
+    let source = paid.payments.iter().find(|p| p.id == payment);
+    let Some(source) = source.filter(|p| p.left_minor > Minor::ZERO) else {
+        return Ok(());
+    };
+    let all = source.left_minor;
+    store(tx, &paid, booking, Some(source), all, reason, actor, now).await?;
+    Ok(())
+}
+
+async fn store(
+    tx: &mut TenantTx,
+    paid: &db::PaidFor,
+    booking: Uuid,
+    source: Option<&db::Source>,
+    part: Minor,
+    reason: &str,
+    actor: Actor,
+    now: Instant,
+) -> Result<Uuid, RefundError> {
+    let provider = source.map_or(ProviderKind::ByHand, |p| p.provider);
+    let fresh = NewRefund {
+        id: fresh_uuid(now)?,
+        booking,
+        payment: source.map(|p| p.id),
+        provider,
+        reference: fresh_reference()?,
+        amount_minor: part,
+        currency: paid.currency,
+        why: reason.chars().take(WORDS_MAX).collect(),
+        actor,
+        // What no provider carries out waits for a person.
+        next_try_at: provider.is_remote().then_some(now),
+    };
+    db::insert(tx, &fresh, now).await?;
+    let body = json!({ "refund": fresh.id, "booking": paid.reference, "state": "requested",
+        "amount_minor": part.0, "currency": paid.currency.as_str(), "reason": fresh.why });
+    tell(tx, "refund.requested", fresh.id, body, now).await?;
+    let change = Change {
+        action: "refund.request",
+        subject: &format!("refund:{}", fresh.id),
+        before: None,
+        after: Some(json!({ "amount_minor": part.0, "reason": fresh.why })),
+    };
+    audit::note(tx, actor, change, now).await?;
+    Ok(fresh.id)
 }
 
 /// A number to tell a provider: of version 4, as MTN wants it.

@@ -8,17 +8,15 @@ use serde_json::Value;
 /// The largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A provider that takes longer is asked later what it did.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client for providers.
+/// A client for a provider. One that takes longer to answer is asked later what it did.
 ///
 /// # Errors
 /// When the TLS roots cannot be loaded.
-pub fn client() -> Result<Client, reqwest::Error> {
+pub fn client(answer_within_s: u32) -> Result<Client, reqwest::Error> {
     Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(ANSWER_TIMEOUT)
+        .timeout(Duration::from_secs(answer_within_s.max(1).into()))
         .redirect(redirect::Policy::none())
         .user_agent(concat!("mwimule-hub/", env!("CARGO_PKG_VERSION")))
         .build()

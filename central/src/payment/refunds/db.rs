@@ -35,8 +35,6 @@ pub(in crate::payment) struct Source {
 pub struct RefundRow {
     /// Its number.
     pub id: Uuid,
-    /// The booking's.
-    pub booking: Uuid,
     /// What the booking's customer is told.
     pub reference_of_booking: String,
     /// The payment's number, where there was one.
@@ -231,7 +229,7 @@ impl Wanted<'_> {
 /// Refunds, the latest first.
 pub async fn list(tx: &mut TenantTx, wanted: &Wanted<'_>) -> Result<Vec<RefundRow>, DbError> {
     let rows = sqlx::query!(
-        r#"SELECT r.refund_id, r.booking_id, b.reference, r.payment_id, r.provider, r.state,
+        r#"SELECT r.refund_id, b.reference, r.payment_id, r.provider, r.state,
                r.amount_minor, r.currency, r.why, r.failure, r.note, r.asked, r.next_try_at_ms,
                r.created_at_ms, r.done_at_ms, r.version
            FROM refund r
@@ -257,7 +255,6 @@ pub async fn list(tx: &mut TenantTx, wanted: &Wanted<'_>) -> Result<Vec<RefundRo
     let read = rows.into_iter().map(|r| {
         Ok(RefundRow {
             id: r.refund_id,
-            booking: r.booking_id,
             reference_of_booking: r.reference,
             payment: r.payment_id,
             provider: kind(&r.provider)?,

@@ -1,0 +1,5 @@
+//! The service against the simulated operators, over HTTP on both sides.
+
+mod paying;
+mod refunding;
+mod scene;
