@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "the program's own answers")]
 
 mod company;
+mod csv;
 mod doctor;
 mod gtfs;
 mod node;
@@ -76,6 +77,9 @@ enum Command {
     /// Timetables
     #[command(subcommand)]
     Gtfs(gtfs::GtfsCommand),
+    /// A company's lists as CSV
+    #[command(subcommand)]
+    Csv(csv::CsvCommand),
     /// Stations and buses
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -171,6 +175,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Admin(command) => company::admin(&settings, command).await?,
         Command::Company(command) => company::company(&settings, command).await?,
         Command::Gtfs(command) => gtfs::run(&settings, command).await?,
+        Command::Csv(command) => return csv::run(&settings, command).await,
         Command::Node(command) => node::run(&settings, command).await?,
         Command::Openapi => openapi::print()?,
     }

@@ -1,15 +1,17 @@
-//! GTFS static import, the pure half: files become a [`Feed`], a feed becomes a [`Plan`] and a
-//! [`Report`]. Nothing here touches the database; writing a plan is idempotent elsewhere.
+//! GTFS static, the pure half: files become a [`Feed`], a feed becomes a [`Plan`] and a
+//! [`Report`]; [`export`] goes the other way. Nothing here touches the database; writing a plan is idempotent elsewhere.
 //!
 //! Every file, every faulty line and every trip gets an outcome: taken, mended (how) or refused
 //! (why). `docs/gtfs.md` lists each fault and its treatment.
 
 mod calendar;
 mod error;
+pub mod export;
 mod fares;
 mod feed;
 mod judge;
 mod layout;
+mod own;
 mod plan;
 mod report;
 mod source;

@@ -1,4 +1,4 @@
-//! `gtfs import`
+//! `gtfs import` and `gtfs export`
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,29 @@ use super::Settings;
 use super::session::Session;
 use crate::clock;
 use crate::company::{self, Applied};
-use crate::gtfs::{self, DEFAULT_DAYS, Options, Plan, Report};
+use crate::gtfs::{self, DAYS_MAX, DEFAULT_DAYS, Options, Plan, Report};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum GtfsCommand {
     /// Bring a GTFS feed in; doing it again updates and never duplicates
     Import(Box<ImportArgs>),
+    /// Write a company's network as a GTFS feed that comes back as the same network
+    Export(ExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// Whose network
+    #[arg(long, value_name = "NAME")]
+    company: String,
+    /// First service day, YYYY-MM-DD [default: today in the company's zone]
+    #[arg(long, value_name = "DATE")]
+    from: Option<String>,
+    /// How many service days
+    #[arg(long, default_value_t = DEFAULT_DAYS, value_parser = clap::value_parser!(u16).range(1..=i64::from(DAYS_MAX)))]
+    days: u16,
+    /// The zip file to write
+    out: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -92,7 +109,10 @@ fn options(args: &ImportArgs, zone: &Zone, currency: Currency) -> Result<Options
 }
 
 pub(super) async fn run(settings: &Settings, command: GtfsCommand) -> Result<()> {
-    let GtfsCommand::Import(args) = command;
+    let args = match command {
+        GtfsCommand::Import(args) => args,
+        GtfsCommand::Export(args) => return export(settings, &args).await,
+    };
     let (report, applied) = if let Some(name) = &args.company {
         let session = Session::open(settings).await?;
         let done = import(&session, &args, name).await;
@@ -133,6 +153,38 @@ async fn import(
     }
     let applied = company::apply(&session.db, id, &plan).await?;
     Ok((report, Some(applied)))
+}
+
+async fn export(settings: &Settings, args: &ExportArgs) -> Result<()> {
+    let session = Session::open(settings).await?;
+    let made = feed(&session, args).await;
+    session.close().await?;
+    let (zip, trips) = made?;
+    std::fs::write(&args.out, &zip)
+        .with_context(|| format!("cannot write the feed to {}", args.out.display()))?;
+    if settings.json {
+        let answer = serde_json::json!({"departures": trips, "bytes": zip.len()});
+        println!("{answer}");
+    } else {
+        println!("{}: {trips} departures.", args.out.display());
+    }
+    Ok(())
+}
+
+/// The feed as a zip, and how many trips are in it.
+async fn feed(session: &Session, args: &ExportArgs) -> Result<(Vec<u8>, usize)> {
+    let id = company::company_named(&session.db, &args.company).await?;
+    let (zone, _) = company::zone_and_currency(&session.db, id).await?;
+    let from: ServiceDate = match &args.from {
+        Some(date) => date.parse()?,
+        None => clock::now()
+            .local_date(&zone)
+            .context("the machine's clock is beyond the calendar")?,
+    };
+    let mut tx = session.db.tenant(id).await?;
+    let network = company::network(&mut tx, from, args.days).await?;
+    let zip = gtfs::export::zipped(&gtfs::export::files(&network))?;
+    Ok((zip, network.trips.len()))
 }
 
 fn write_report(path: &Path, full: &FullReport<'_>) -> Result<()> {

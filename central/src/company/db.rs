@@ -2,6 +2,7 @@
 
 pub(super) mod buses;
 pub(super) mod layouts;
+pub(super) mod network;
 pub(super) mod routes;
 pub(super) mod settings;
 pub(super) mod stations;

@@ -2,6 +2,7 @@
 
 mod buses;
 mod csv;
+mod gtfs;
 
 mod layouts;
 mod routes;
@@ -35,6 +36,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(layouts::versions))
         .routes(routes!(layouts::version))
         .merge(csv::routes())
+        .routes(routes!(gtfs::export))
 }
 
 impl From<OfficeError> for Problem {

@@ -1,3 +1,5 @@
+mod export;
+
 use std::path::PathBuf;
 
 use domain::ids::{SeatNo, TripId};

@@ -15,6 +15,7 @@ use domain::time::Zone;
 use super::calendar::{self, Service};
 use super::error::GtfsError;
 use super::layout::{self, Layouts};
+use super::own::{self, Own};
 use super::report::{FileState, Note, Recorder};
 use super::source::Source;
 use super::table::{FileSpec, Table};
@@ -37,6 +38,7 @@ pub struct Feed {
     pub(super) services: BTreeMap<String, Service>,
     pub(super) fares: Fares,
     pub(super) layouts: Layouts,
+    pub(super) own: Own,
 }
 
 #[derive(Debug, Clone)]
@@ -147,6 +149,7 @@ impl Feed {
         let frequencies = timetable::frequencies(source, recorder, &trips)?;
         let fares = fare_files::read(source, recorder, &stops, &routes)?;
         let layouts = layout::read(source, recorder)?;
+        let own = own::read(source, recorder, &stops, &routes, fares.currency)?;
         let version = Table::optional(source, &FEED_INFO, recorder)?.and_then(|table| {
             let row = table.rows().next()?;
             let version = row.get("feed_version");
@@ -164,6 +167,7 @@ impl Feed {
             services,
             fares,
             layouts,
+            own,
         })
     }
 }

@@ -128,7 +128,7 @@ fn check_route(
         let text = "the route's type is not a number";
         return Err(Note::new("bad_route_type", text));
     };
-    if is_road(route_type) {
+    if is_road(route_type) || feed.own.routes.contains_key(&trip.route_id) {
         return Ok(());
     }
     let kind = type_name(route_type);
@@ -338,7 +338,8 @@ fn runs_of(
     mends: &mut Vec<Note>,
 ) -> Result<Vec<(String, Vec<Call>)>, Note> {
     let Some(frequencies) = feed.frequencies.get(&trip.id) else {
-        return Ok(vec![(trip.id.clone(), calls)]);
+        let run = feed.own.runs.get(&trip.id).unwrap_or(&trip.id);
+        return Ok(vec![(run.clone(), calls)]);
     };
     if let Some(fault) = &frequencies.fault {
         return Err(fault.clone());

@@ -22,7 +22,7 @@ const SEAT_ROWS_MAX: u16 = 100;
 const LAYOUTS: FileSpec = FileSpec {
     name: "mwimule_layouts.txt",
     required: &["layout_id", "version", "row", "seats"],
-    optional: &[],
+    optional: &["deck"],
 };
 
 const ROUTE_LAYOUTS: FileSpec = FileSpec {
@@ -44,7 +44,7 @@ pub(super) struct Layouts {
 pub(super) fn read(source: &mut Source, recorder: &mut Recorder) -> Result<Layouts, GtfsError> {
     let mut layouts = Layouts::default();
     if let Some(table) = Table::optional(source, &LAYOUTS, recorder)? {
-        layouts.by_id = read_layouts(&table, recorder);
+        (layouts.by_id, layouts.deck_rows) = read_layouts(&table, recorder);
     }
     if !layouts.by_id.contains_key(BUILT_IN_LAYOUT)
         && let Ok(layout) = built_in()
@@ -85,10 +85,14 @@ pub(super) fn read(source: &mut Source, recorder: &mut Recorder) -> Result<Layou
 struct Draft<'t> {
     first_line: u64,
     version: u16,
-    rows: BTreeMap<u16, &'t str>,
+    /// The deck and the seats of each row.
+    rows: BTreeMap<u16, (u16, &'t str)>,
 }
 
-fn read_layouts(table: &Table, recorder: &mut Recorder) -> BTreeMap<String, SeatLayout> {
+/// Layouts by id, and the first rows of their upper decks.
+type Read = (BTreeMap<String, SeatLayout>, BTreeMap<String, Vec<u16>>);
+
+fn read_layouts(table: &Table, recorder: &mut Recorder) -> Read {
     let mut drafts: BTreeMap<&str, Result<Draft<'_>, ()>> = BTreeMap::new();
     for row in table.rows() {
         let id = row.get("layout_id");
@@ -113,7 +117,9 @@ fn read_layouts(table: &Table, recorder: &mut Recorder) -> BTreeMap<String, Seat
             rows: BTreeMap::new(),
         }));
         let Ok(known) = draft else { continue };
-        if known.version != version || known.rows.insert(number, row.get("seats")).is_some() {
+        let deck = row.get("deck").parse().unwrap_or(1);
+        let place = (deck, row.get("seats"));
+        if known.version != version || known.rows.insert(number, place).is_some() {
             let text = format!(
                 "layout {} has two versions or two rows {number}; it is not used",
                 quote(id)
@@ -122,12 +128,22 @@ fn read_layouts(table: &Table, recorder: &mut Recorder) -> BTreeMap<String, Seat
             *draft = Err(());
         }
     }
-    let mut layouts = BTreeMap::new();
+    let (mut layouts, mut decks) = (BTreeMap::new(), BTreeMap::new());
     for (id, draft) in drafts {
         let Ok(draft) = draft else { continue };
-        let rows: Vec<&str> = draft.rows.into_values().collect();
-        match parse(id, LayoutVersion(draft.version), &rows, &[]) {
+        let in_order: Vec<(u16, &str)> = draft.rows.into_values().collect();
+        let rows: Vec<&str> = in_order.iter().map(|(_, seats)| *seats).collect();
+        let begins = |pair: &[(u16, &str)]| matches!(pair, [a, b] if a.0 != b.0);
+        let deck_rows: Vec<u16> = (2u16..)
+            .zip(in_order.windows(2))
+            .filter(|(_, pair)| begins(pair))
+            .map(|(row, _)| row)
+            .collect();
+        match parse(id, LayoutVersion(draft.version), &rows, &deck_rows) {
             Ok(layout) => {
+                if !deck_rows.is_empty() {
+                    decks.insert(id.to_owned(), deck_rows);
+                }
                 layouts.insert(id.to_owned(), layout);
             }
             Err(text) => {
@@ -140,7 +156,7 @@ fn read_layouts(table: &Table, recorder: &mut Recorder) -> BTreeMap<String, Seat
             }
         }
     }
-    layouts
+    (layouts, decks)
 }
 
 /// What a seat's place in its row says of it: outermost seats stand at a window, neighbours of a

@@ -1,4 +1,5 @@
 mod csv;
 mod desk;
+mod feed;
 mod layouts;
 mod rows;

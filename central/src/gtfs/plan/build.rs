@@ -39,7 +39,7 @@ pub(in crate::gtfs) fn build(
         stops: stops(feed, &company.zone),
         layouts: used_layouts(feed, &routes),
         deck_rows: feed.layouts.deck_rows.clone(),
-        route_stops: BTreeMap::new(),
+        route_stops: feed.own.route_stops.clone(),
         fare_tables: fare_tables(feed, options, &prices, &routes, &patterns),
         company,
         from: options.from,
@@ -54,7 +54,8 @@ pub(in crate::gtfs) fn build(
 #[derive(Default)]
 struct Planned {
     patterns: BTreeMap<PatternKey, PlanPattern>,
-    runs: BTreeMap<(PatternKey, String), PlanRun>,
+    /// By pattern, run and the feed's trip.
+    runs: BTreeMap<(PatternKey, String, String), PlanRun>,
 }
 
 /// What the report says of a trip that was planned.
@@ -75,12 +76,21 @@ impl Planned {
         judged: Judged,
     ) -> Result<Sold, Note> {
         let key = PatternKey::of(&trip.route_id, &judged.stops);
-        let taken = |(run, _): &&(String, Vec<Call>)| self.runs.contains_key(&(key, run.clone()));
+        let dates = service_days(feed, &trip.service_id, options);
+        let named = feed.own.runs.contains_key(&trip.id);
+        let taken = |(run, _): &&(String, Vec<Call>)| {
+            let first = (key, run.clone(), String::new());
+            let mut others = self
+                .runs
+                .range(first..)
+                .take_while(|((k, r, _), _)| (k, r) == (&key, run));
+            // Trips that the feed itself gives one run are told apart by their days.
+            others.any(|(_, other)| !named || other.dates.iter().any(|d| dates.contains(d)))
+        };
         if let Some((run, _)) = judged.runs.iter().find(taken) {
             let text = format!("another trip of these stops is named {} too", quote(run));
             return Err(Note::new("run_named_twice", text));
         }
-        let dates = service_days(feed, &trip.service_id, options);
         let headsign = headsign(feed, &trip.headsign, &judged);
         let sold = Sold {
             days: dates.len(),
@@ -103,7 +113,7 @@ impl Planned {
                 calls,
                 dates: dates.clone(),
             };
-            self.runs.insert((key, run), planned);
+            self.runs.insert((key, run, trip.id.clone()), planned);
         }
         Ok(sold)
     }
@@ -256,7 +266,7 @@ fn routes(
     Ok(feed
         .routes
         .iter()
-        .filter(|(id, _)| used.contains(id.as_str()))
+        .filter(|(id, _)| used.contains(id.as_str()) || feed.own.routes.contains_key(*id))
         .map(|(id, route)| {
             let layout = options
                 .layouts
@@ -279,7 +289,7 @@ fn routes(
                 route_type: route.kind.unwrap_or_default(),
                 colour: route.colour.clone(),
                 layout: layout.to_owned(),
-                fare_table: id.clone(),
+                fare_table: feed.own.routes.get(id).unwrap_or(id).clone(),
             }
         })
         .collect())
@@ -303,11 +313,23 @@ fn fare_tables(
     patterns: &[PlanPattern],
 ) -> Vec<FareTable> {
     let currency = feed.fares.currency.unwrap_or(options.currency);
-    routes
+    let tables: BTreeMap<&str, FareTable> = routes
         .iter()
         .map(|route| {
-            let of_route = patterns.iter().filter(|p| p.route_id == route.id);
-            prices.table(&route.id, of_route.map(|p| p.stops.as_slice()), currency)
+            let id = route.fare_table.as_str();
+            let table = if feed.own.routes.contains_key(&route.id) {
+                let exact = feed.own.fare_tables.get(id).cloned();
+                exact.unwrap_or_else(|| FareTable {
+                    id: id.to_owned(),
+                    currency,
+                    rows: vec![],
+                })
+            } else {
+                let of_route = patterns.iter().filter(|p| p.route_id == route.id);
+                prices.table(&route.id, of_route.map(|p| p.stops.as_slice()), currency)
+            };
+            (id, table)
         })
-        .collect()
+        .collect();
+    tables.into_values().collect()
 }
