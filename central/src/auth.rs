@@ -4,31 +4,27 @@
 //! access token says for which, and as what, for ten minutes; a session gives the next one until
 //! it ends. How it all fits together: `docs/auth.md`.
 
-#[cfg_attr(
-    not(any(test, feature = "testing")),
-    expect(dead_code, reason = "the routes that use it come next")
-)]
+mod account;
+pub mod admin;
+mod api_keys;
+mod audit_view;
+pub mod codes;
 pub(crate) mod contact;
-#[cfg_attr(
-    not(any(test, feature = "testing")),
-    expect(dead_code, reason = "the routes that use it come next")
-)]
 pub(crate) mod db;
 mod error;
+mod factor;
 pub mod http;
+pub mod jobs;
 mod keyring;
-#[cfg_attr(
-    not(any(test, feature = "testing")),
-    expect(dead_code, reason = "the routes that use it come next")
-)]
+mod password;
 pub(crate) mod person;
-#[cfg_attr(
-    not(any(test, feature = "testing")),
-    expect(dead_code, reason = "the routes that use it come next")
-)]
 pub(crate) mod rules;
+mod session;
+mod staff;
 mod standing;
+mod throttle;
 pub mod token;
+mod totp;
 
 use domain::ids::CompanyId;
 use uuid::Uuid;

@@ -7,6 +7,7 @@ mod doctor;
 mod gtfs;
 mod node;
 mod openapi;
+mod people;
 mod run_file;
 mod serve;
 mod session;
@@ -71,6 +72,15 @@ enum Command {
     /// People of the office
     #[command(subcommand)]
     Admin(company::AdminCommand),
+    /// A person with an account
+    #[command(subcommand)]
+    Person(people::PersonCommand),
+    /// Many people at once
+    #[command(subcommand)]
+    People(people::PeopleCommand),
+    /// The keys of access tokens
+    #[command(subcommand)]
+    Auth(people::AuthCommand),
     /// Companies on this hub
     #[command(subcommand)]
     Company(company::CompanyCommand),
@@ -173,6 +183,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Migrate => session::migrate(&settings).await?,
         Command::Doctor(args) => return doctor::run(&settings, &args).await,
         Command::Admin(command) => company::admin(&settings, command).await?,
+        Command::Person(command) => people::person(&settings, command).await?,
+        Command::People(command) => people::people(&settings, command).await?,
+        Command::Auth(command) => people::auth(&settings, command).await?,
         Command::Company(command) => company::company(&settings, command).await?,
         Command::Gtfs(command) => gtfs::run(&settings, command).await?,
         Command::Csv(command) => return csv::run(&settings, command).await,

@@ -39,6 +39,7 @@ pub struct Job {
 /// Every job of the hub.
 fn jobs() -> Vec<Job> {
     let mut jobs = vec![];
+    jobs.extend(crate::auth::jobs::jobs());
     jobs.extend(crate::ledger::jobs::jobs());
     jobs.extend(crate::pricing::jobs());
     jobs.extend(crate::payment::jobs());

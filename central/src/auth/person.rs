@@ -2,6 +2,7 @@
 
 use domain::ids::CompanyId;
 use domain::time::Instant;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::HUB;
@@ -10,6 +11,7 @@ use super::db::people::{self as rows, NewMembership, NewPersonRow, SealedContact
 use super::error::AuthError;
 use super::rules;
 use crate::access::Role;
+use crate::audit::Actor;
 use crate::company::fresh_uuid;
 use crate::tenant::TenantTx;
 use crate::vault::{Place, Vault, VaultError};
@@ -65,8 +67,18 @@ pub(crate) fn open(
     column: &str,
     sealed: &[u8],
 ) -> Result<String, VaultError> {
-    let value = vault.open(place(person, column), sealed)?;
+    let value = open_bytes(vault, person, column, sealed)?;
     String::from_utf8(value).map_err(|_| VaultError::Unopenable)
+}
+
+/// Opens a field of a person.
+pub(crate) fn open_bytes(
+    vault: &Vault,
+    person: &Uuid,
+    column: &str,
+    sealed: &[u8],
+) -> Result<Vec<u8>, VaultError> {
+    vault.open(place(person, column), sealed)
 }
 
 /// What a contact is found by, hub-wide.
@@ -123,6 +135,22 @@ pub(crate) fn taken(error: crate::db::DbError) -> AuthError {
         Some("person_email_blind_key" | "person_phone_blind_key") => AuthError::ContactTaken,
         _ => AuthError::Db(error),
     }
+}
+
+/// Writes down what happened to a person's account.
+pub(crate) async fn note(
+    tx: &mut TenantTx,
+    person: Uuid,
+    by: Actor,
+    action: &str,
+    detail: Option<Value>,
+    now: Instant,
+) -> Result<(), AuthError> {
+    let actor = match by {
+        Actor::Caller(identity) => (identity.kind(), identity.id()),
+        Actor::System => ("system", None),
+    };
+    Ok(rows::insert_log(tx, person, actor, action, detail, now).await?)
 }
 
 /// The place of a membership's field: the company's own row.

@@ -29,6 +29,8 @@ const RING_KEPT: Duration = Duration::from_secs(30);
 const RING_RELOAD: Duration = Duration::from_secs(5);
 /// Beyond so many sessions the remembered ones are forgotten.
 const STANDINGS_MAX: usize = 20_000;
+/// How often the use of a cookie is written down, in milliseconds.
+const TOUCH_MS: i64 = 5 * 60 * 1000;
 /// How many passwords are checked at once.
 const HASHES_AT_ONCE: usize = 4;
 
@@ -188,9 +190,14 @@ impl Auth {
         now: Instant,
     ) -> Result<Option<Standing>, AuthError> {
         let key: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
-        let found = match self.remembered(&key) {
-            Some(found) => Some(found),
-            None => self.remember(key, session_rows::cookie_standing(db, &key, now).await?),
+        let found = if let Some(found) = self.remembered(&key) {
+            Some(found)
+        } else {
+            let found = session_rows::cookie_standing(db, &key, now).await?;
+            if let Some(standing) = found.as_ref().filter(|s| s.live) {
+                session_rows::touch(db, standing.session, TOUCH_MS, now).await?;
+            }
+            self.remember(key, found)
         };
         Ok(found.filter(|s| s.live))
     }

@@ -271,6 +271,3 @@ impl JwtVerifier for Ed25519Verifier {
         Algorithm::EdDSA
     }
 }
-
-#[cfg(test)]
-mod tests;

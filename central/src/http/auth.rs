@@ -5,7 +5,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use data_encoding::BASE64URL_NOPAD;
 use utoipa::Modify;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
@@ -93,7 +93,7 @@ async fn token_holder(api: &Api, token: &str) -> Result<Standing, Problem> {
 }
 
 async fn cookie_holder(parts: &Parts, api: &Api) -> Result<Option<Standing>, Problem> {
-    let Some(secret) = cookie_of(parts) else {
+    let Some(secret) = cookie_of(&parts.headers) else {
         return Ok(None);
     };
     let standing = api.auth.by_cookie(&api.db, secret, clock::now()).await?;
@@ -105,8 +105,9 @@ async fn cookie_holder(parts: &Parts, api: &Api) -> Result<Option<Standing>, Pro
     Ok(Some(standing))
 }
 
-fn cookie_of(parts: &Parts) -> Option<&str> {
-    let cookies = parts.headers.get_all(header::COOKIE).iter();
+/// The secret in the cookie of a browser's session.
+pub fn cookie_of(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter();
     cookies
         .filter_map(|c| c.to_str().ok())
         .filter(|c| c.len() <= COOKIES_BYTES_MAX)

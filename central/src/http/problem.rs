@@ -177,6 +177,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status(), self.to_json()).into_response();
         let headers = response.headers_mut();
+        if let Some(wait_s) = self.more.get("retry_after_s").and_then(Value::as_u64) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
+        }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if self.status() == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

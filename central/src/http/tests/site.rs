@@ -25,7 +25,7 @@ pub struct Site {
     pub db: TestDb,
     pub keys: HubKeys,
     pub api: Api,
-    base: String,
+    pub base: String,
     serving: JoinHandle<()>,
 }
 
