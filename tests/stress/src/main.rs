@@ -5,6 +5,7 @@
 //! goals that were met or missed. A missed goal makes the program fail.
 #![expect(clippy::print_stdout, reason = "a program that talks to a person")]
 
+mod payments;
 mod redis;
 mod report;
 
@@ -21,7 +22,7 @@ use report::Report;
 /// A case by its name. The name is its module's.
 type Case = (&'static str, fn(&Options) -> Result<Report>);
 
-const CASES: &[Case] = &[("redis", redis::run)];
+const CASES: &[Case] = &[("payments", payments::run), ("redis", redis::run)];
 
 /// Runs one heavy case against real programs
 #[derive(Debug, Parser)]
