@@ -106,9 +106,11 @@ impl fmt::Display for ServiceDate {
 impl FromStr for ServiceDate {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        text.parse()
+        // Databases begin their calendar with the year 1.
+        let day: Option<jiff::civil::Date> = text.parse().ok();
+        day.filter(|day| day.year() >= 1)
             .map(Self)
-            .map_err(|_| IdError::new("date like 2026-11-22", text))
+            .ok_or_else(|| IdError::new("date like 2026-11-22", text))
     }
 }
 
@@ -191,6 +193,14 @@ mod tests {
         let at = day.instant_at(25 * 3600, &lusaka).unwrap();
         assert_eq!(at.local_minute(&lusaka), "2026-11-23 01:00");
         assert_eq!(at.local_date(&lusaka), day.plus_days(1));
+    }
+
+    #[test]
+    fn a_date_before_the_first_year_is_none() {
+        for text in ["-000001-01-01", "0000-12-31", "2026-02-30", ""] {
+            assert!(text.parse::<ServiceDate>().is_err(), "{text}");
+        }
+        assert!("0001-01-01".parse::<ServiceDate>().is_ok());
     }
 
     #[test]
