@@ -8,7 +8,7 @@ mod fares;
 pub mod http;
 mod layouts;
 mod network;
-mod records;
+pub(crate) mod records;
 mod routes;
 mod rules;
 mod settings;
@@ -31,6 +31,7 @@ pub use routes::{Route, RouteStop};
 pub use settings::{Settings, SettingsChange};
 pub use stations::Station;
 pub use stops::Stop;
+pub(crate) use timetable::trip_facts;
 pub use timetable::{Applied, Counts, KeptTrip, TimetableError, TripChanges, apply};
 
 #[cfg(test)]

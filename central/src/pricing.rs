@@ -4,10 +4,11 @@
 //! [`commission::rate`] says what a seller earns. How reductions stack: `rules`.
 
 pub mod commission;
-#[expect(dead_code, reason = "the routes that edit rows come next")]
+pub(crate) mod csv;
 mod db;
 pub mod fares;
 pub mod http;
+pub mod records;
 mod rules;
 mod service;
 
@@ -23,7 +24,7 @@ use std::time::Duration;
 use crate::worker::{Job, Progress};
 
 /// How often the hub looks whether a fare's period began.
-const PUBLISH_EVERY: Duration = Duration::from_secs(60);
+const PUBLISH_EVERY: Duration = Duration::from_mins(1);
 
 /// Every job of this service: tells the nodes of fares whose period began or ended.
 pub(crate) fn jobs() -> Vec<Job> {

@@ -5,6 +5,8 @@ mod routes;
 mod seats;
 
 use crate::csvio::{AnyList, Listed};
+use crate::operations::csv::ScheduleList;
+use crate::pricing::csv::{CommissionList, DiscountList, FareList, VoucherList};
 
 /// Every list that comes and goes as CSV. A service adds its own here.
 pub static LISTS: &[&dyn AnyList] = &[
@@ -14,6 +16,11 @@ pub static LISTS: &[&dyn AnyList] = &[
     &Listed::<seats::LayoutList>::ENTRY,
     &Listed::<routes::RouteList>::ENTRY,
     &Listed::<routes::RouteStopList>::ENTRY,
+    &Listed::<FareList>::ENTRY,
+    &Listed::<DiscountList>::ENTRY,
+    &Listed::<VoucherList>::ENTRY,
+    &Listed::<CommissionList>::ENTRY,
+    &Listed::<ScheduleList>::ENTRY,
 ];
 
 /// The list of this name.

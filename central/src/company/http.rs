@@ -59,4 +59,4 @@ impl From<OfficeError> for Problem {
     }
 }
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

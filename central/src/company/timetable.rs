@@ -410,7 +410,7 @@ fn keep_what_was_sold(row: &mut TripRow, known: &StoredTrip, applied: &mut Appli
 }
 
 /// The trip as a fact of its own bucket and of every station that it calls at.
-fn trip_facts(trip: &Trip) -> Vec<Publication> {
+pub(crate) fn trip_facts(trip: &Trip) -> Vec<Publication> {
     let codes: BTreeSet<_> = trip.stops.iter().map(|s| &s.code).collect();
     codes
         .into_iter()

@@ -3,7 +3,6 @@
 use domain::ids::StopCode;
 use domain::money::{Currency, Minor};
 use domain::time::ServiceDate;
-use uuid::Uuid;
 
 use super::db::commissions;
 use super::rules::{Off, Validity};
@@ -54,8 +53,6 @@ impl RateFor {
 /// What a seller earns per ticket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommissionRate {
-    /// Its number.
-    pub id: Uuid,
     /// Whose.
     pub whose: RateFor,
     /// A part of the fare paid.
@@ -103,7 +100,6 @@ mod tests {
 
     fn rate(whose: RateFor, bp: u16, from: Option<&str>) -> CommissionRate {
         CommissionRate {
-            id: Uuid::nil(),
             whose,
             part: Off::PercentBp(bp),
             valid: Validity {

@@ -5,9 +5,12 @@ pub(super) mod discounts;
 pub(super) mod fares;
 pub(super) mod vouchers;
 
+use domain::codec::from_cbor;
+use domain::ids::TripId;
 use domain::money::{Currency, Minor};
 use domain::passenger::PassengerClass;
 use domain::time::{ServiceDate, Zone};
+use domain::trip::Trip;
 
 use super::rules::{Off, Validity};
 use crate::db::DbError;
@@ -85,4 +88,20 @@ pub(super) async fn company_zone(tx: &mut TenantTx) -> Result<Zone, DbError> {
     .await?;
     zone.parse()
         .map_err(|_| DbError::damaged(format!("the time zone {zone}")))
+}
+
+/// A trip as everybody knows it.
+pub(super) async fn trip(tx: &mut TenantTx, id: TripId) -> Result<Option<Trip>, DbError> {
+    let Ok(number) = i64::try_from(id.0) else {
+        return Ok(None);
+    };
+    let body = sqlx::query_scalar!(
+        "SELECT body FROM trip WHERE company_id = $1 AND trip_id = $2",
+        tx.company().0,
+        number
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    body.map(|b| from_cbor(&b).map_err(|_| DbError::damaged(format!("trip {id}"))))
+        .transpose()
 }

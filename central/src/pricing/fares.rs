@@ -12,7 +12,6 @@ use domain::ids::StopCode;
 use domain::money::Currency;
 use domain::time::{Instant, ServiceDate};
 use sync_protocol::{BucketId, Item};
-use uuid::Uuid;
 
 use super::db::{self, fares as rows};
 use super::rules::DatedFare;
@@ -24,8 +23,6 @@ use crate::views;
 /// A fare of one stop pair and class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fare {
-    /// Its number.
-    pub id: Uuid,
     /// The table it belongs to.
     pub table: String,
     /// What the table is paid in.
@@ -90,12 +87,22 @@ pub(crate) fn fact(table: FareTable) -> Publication {
     }
 }
 
+/// Tells the nodes of a table that is new and empty.
+pub(super) async fn announce(
+    tx: &mut TenantTx,
+    table: &str,
+    currency: Currency,
+) -> Result<(), DbError> {
+    let empty = FareTable {
+        id: table.to_owned(),
+        currency,
+        rows: vec![],
+    };
+    publish_all(tx, vec![fact(empty)]).await
+}
+
 /// Locks a table for a change of its rows, which are made first where only its body was there.
 /// `None` where nobody knows it.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the routes that edit rows come next")
-)]
 pub(super) async fn open(tx: &mut TenantTx, table: &str) -> Result<Option<Currency>, DbError> {
     let Some(stored) = rows::lock_table(tx, table).await? else {
         return Ok(None);
@@ -140,15 +147,22 @@ pub(super) async fn today(tx: &mut TenantTx, now: Instant) -> Result<ServiceDate
         .ok_or_else(|| DbError::damaged("the hub's clock"))
 }
 
+/// Publishes every table that was touched in this transaction, or whose day is over.
+pub(super) async fn publish_touched(tx: &mut TenantTx, now: Instant) -> Result<usize, DbError> {
+    let today = today(tx, now).await?;
+    let mut changed = 0;
+    for table in rows::stale_tables(tx, today).await? {
+        changed += usize::from(publish(tx, &table, today).await?);
+    }
+    Ok(changed)
+}
+
 /// Publishes every table whose day is over; gives how many nodes have to learn anew.
 pub async fn publish_due(db: &Db, now: Instant) -> Result<usize, DbError> {
     let mut changed = 0;
     for company in views::all_companies(db).await? {
         let mut tx = db.tenant(company).await?;
-        let today = today(&mut tx, now).await?;
-        for table in rows::stale_tables(&mut tx, today).await? {
-            changed += usize::from(publish(&mut tx, &table, today).await?);
-        }
+        changed += publish_touched(&mut tx, now).await?;
         tx.commit().await?;
     }
     Ok(changed)

@@ -135,7 +135,6 @@ impl Office {
         let mut tx = self.tx().await;
         fares::open(&mut tx, "fares").await.unwrap().unwrap();
         let fare = fares::Fare {
-            id: Uuid::from_u128(fare as u128),
             table: "fares".to_owned(),
             currency: Currency::ZMW,
             from: stop(0),

@@ -60,6 +60,9 @@ async fn grant_once(
     let Some(inventory) = load_inventory(&mut tx, request.trip).await? else {
         return refused(GrantRefusal::UnknownTrip);
     };
+    if !is_to_come(&mut tx, request.trip).await? {
+        return refused(GrantRefusal::BoardingClosed);
+    }
     let grant = match decide_grant(&inventory, node, request, LeasePolicy::default(), now) {
         Ok(grant) => grant,
         Err(why) => return refused(why),
@@ -81,6 +84,19 @@ async fn grant_once(
     publish_all(&mut tx, facts).await?;
     tx.commit().await?;
     Ok(LeaseAnswer::Granted(signed))
+}
+
+/// Whether the trip has neither left nor been cancelled; its row is locked by the caller.
+async fn is_to_come(tx: &mut TenantTx, trip: TripId) -> Result<bool, DbError> {
+    let to_come = sqlx::query_scalar!(
+        r#"SELECT state IN ('scheduled', 'boarding') AS "to_come!" FROM trip
+           WHERE company_id = $1 AND trip_id = $2"#,
+        tx.company().0,
+        trip.0 as i64
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(to_come)
 }
 
 async fn stored_grant(

@@ -1,5 +1,5 @@
 mod csv;
-mod desk;
+pub(crate) mod desk;
 mod feed;
 mod layouts;
 mod rows;

@@ -4,7 +4,6 @@ use super::{class_of, day_text, off_columns, off_of, validity_of};
 use crate::db::DbError;
 use crate::pricing::rules::{Channel, Discount};
 use crate::tenant::TenantTx;
-use crate::views::Cursor;
 use domain::time::ServiceDate;
 
 /// A discount as the office keeps it.
@@ -89,7 +88,8 @@ pub(in crate::pricing) async fn given_on(
 pub(in crate::pricing) async fn list(
     tx: &mut TenantTx,
     active: Option<bool>,
-    cursor: &Cursor,
+    after: &str,
+    limit: i64,
 ) -> Result<Vec<KeptDiscount>, DbError> {
     let rows = sqlx::query_as!(
         Columns,
@@ -100,8 +100,8 @@ pub(in crate::pricing) async fn list(
          WHERE company_id = $1 AND discount_code > $2 AND ($4::bool IS NULL OR active = $4)
          ORDER BY discount_code LIMIT $3",
         tx.company().0,
-        cursor.part(0, String::new()),
-        cursor.fetch(),
+        after,
+        limit,
         active
     )
     .fetch_all(tx.conn())
@@ -126,6 +126,36 @@ pub(in crate::pricing) async fn lock(
     .fetch_optional(tx.conn())
     .await?;
     row.map(Columns::read).transpose()
+}
+
+/// Makes one that is not there, under version 0: [`put`] writes the rest.
+pub(in crate::pricing) async fn insert(tx: &mut TenantTx, code: &str) -> Result<(), DbError> {
+    sqlx::query!(
+        "INSERT INTO discount (company_id, discount_code, name, percent_bp, version)
+         VALUES ($1, $2, '', 1, 0)",
+        tx.company().0,
+        code
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Which of these routes the company does not have.
+pub(in crate::pricing) async fn unknown_route(
+    tx: &mut TenantTx,
+    codes: &[String],
+) -> Result<Option<String>, DbError> {
+    let unknown = sqlx::query_scalar!(
+        r#"SELECT w.code AS "code!" FROM UNNEST($2::text[]) AS w(code)
+           WHERE NOT EXISTS (SELECT FROM route r
+               WHERE r.company_id = $1 AND r.route_code = w.code) LIMIT 1"#,
+        tx.company().0,
+        codes
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(unknown)
 }
 
 /// Writes one, new or changed; a change steps its version.

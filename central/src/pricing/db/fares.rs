@@ -5,14 +5,12 @@ use domain::fare::{FareRow, FareTable};
 use domain::ids::StopCode;
 use domain::money::{Currency, Minor};
 use domain::time::{ServiceDate, Zone};
-use uuid::Uuid;
 
 use super::{class_of, currency_of, day_of, day_text, validity_of};
 use crate::db::DbError;
 use crate::pricing::fares::Fare;
 use crate::pricing::rules::{DatedFare, Validity};
 use crate::tenant::TenantTx;
-use crate::views::Cursor;
 
 /// What one stop pair costs, and what else a price asks of the database.
 pub(in crate::pricing) struct PairFares {
@@ -258,7 +256,8 @@ pub(in crate::pricing) async fn stale_tables(
 
 pub(in crate::pricing) async fn tables(
     tx: &mut TenantTx,
-    cursor: &Cursor,
+    after: &str,
+    limit: i64,
 ) -> Result<Vec<(String, String, i64)>, DbError> {
     let rows = sqlx::query!(
         r#"SELECT t.fare_table_id, t.currency,
@@ -268,8 +267,8 @@ pub(in crate::pricing) async fn tables(
            WHERE t.company_id = $1 AND t.fare_table_id > $2
            ORDER BY t.fare_table_id LIMIT $3"#,
         tx.company().0,
-        cursor.part(0, String::new()),
-        cursor.fetch()
+        after,
+        limit
     )
     .fetch_all(tx.conn())
     .await?;
@@ -290,7 +289,6 @@ pub(in crate::pricing) struct FareFilter {
 }
 
 struct FareColumns {
-    fare_id: Uuid,
     fare_table_id: String,
     currency: String,
     from_stop: String,
@@ -305,7 +303,6 @@ struct FareColumns {
 impl FareColumns {
     fn read(self) -> Result<Fare, DbError> {
         Ok(Fare {
-            id: self.fare_id,
             table: self.fare_table_id,
             currency: currency_of(&self.currency)?,
             from: StopCode(self.from_stop),
@@ -320,27 +317,32 @@ impl FareColumns {
     }
 }
 
+/// Fares in the order of their keys: table, stops, class and first day with `~` between.
 pub(in crate::pricing) async fn list(
     tx: &mut TenantTx,
     filter: &FareFilter,
-    cursor: &Cursor,
+    after: &str,
+    limit: i64,
 ) -> Result<Vec<Fare>, DbError> {
     let rows = sqlx::query_as!(
         FareColumns,
-        "SELECT f.fare_id, f.fare_table_id, t.currency, f.from_stop, f.to_stop, f.class,
+        "SELECT f.fare_table_id, t.currency, f.from_stop, f.to_stop, f.class,
              f.fare_minor, f.valid_from::text, f.valid_until::text, f.version
          FROM fare f JOIN fare_table t USING (company_id, fare_table_id)
-         WHERE f.company_id = $1 AND f.fare_id > $2
+         WHERE f.company_id = $1
+             AND concat_ws('~', f.fare_table_id, f.from_stop, f.to_stop, f.class,
+                 coalesce(f.valid_from::text, 'always')) > $2
              AND ($4::text IS NULL OR f.fare_table_id = $4)
              AND ($5::text IS NULL OR f.from_stop = $5)
              AND ($6::text IS NULL OR f.to_stop = $6)
              AND ($7::smallint IS NULL OR f.class = $7)
              AND ($8::text IS NULL OR ((f.valid_from IS NULL OR f.valid_from <= $8::date)
                  AND (f.valid_until IS NULL OR f.valid_until >= $8::date)))
-         ORDER BY f.fare_id LIMIT $3",
+         ORDER BY concat_ws('~', f.fare_table_id, f.from_stop, f.to_stop, f.class,
+             coalesce(f.valid_from::text, 'always')) LIMIT $3",
         tx.company().0,
-        cursor.part(0, Uuid::nil()),
-        cursor.fetch(),
+        after,
+        limit,
         filter.table,
         filter.from,
         filter.to,
@@ -352,28 +354,35 @@ pub(in crate::pricing) async fn list(
     rows.into_iter().map(FareColumns::read).collect()
 }
 
-pub(in crate::pricing) async fn find(tx: &mut TenantTx, id: Uuid) -> Result<Option<Fare>, DbError> {
+/// One, its row locked to the end of the transaction.
+pub(in crate::pricing) async fn lock(
+    tx: &mut TenantTx,
+    key: &str,
+) -> Result<Option<Fare>, DbError> {
     let row = sqlx::query_as!(
         FareColumns,
-        "SELECT f.fare_id, f.fare_table_id, t.currency, f.from_stop, f.to_stop, f.class,
+        "SELECT f.fare_table_id, t.currency, f.from_stop, f.to_stop, f.class,
              f.fare_minor, f.valid_from::text, f.valid_until::text, f.version
          FROM fare f JOIN fare_table t USING (company_id, fare_table_id)
-         WHERE f.company_id = $1 AND f.fare_id = $2",
+         WHERE f.company_id = $1
+             AND concat_ws('~', f.fare_table_id, f.from_stop, f.to_stop, f.class,
+                 coalesce(f.valid_from::text, 'always')) = $2
+         FOR UPDATE OF f",
         tx.company().0,
-        id
+        key
     )
     .fetch_optional(tx.conn())
     .await?;
     row.map(FareColumns::read).transpose()
 }
 
+/// Makes one that is not there.
 pub(in crate::pricing) async fn insert(tx: &mut TenantTx, fare: &Fare) -> Result<(), DbError> {
     sqlx::query!(
         "INSERT INTO fare (company_id, fare_id, fare_table_id, from_stop, to_stop, class,
              fare_minor, valid_from, valid_until)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::date, $9::text::date)",
+         VALUES ($1, gen_random_uuid(), $2, $3, $4, $5, $6, $7::text::date, $8::text::date)",
         tx.company().0,
-        fare.id,
         fare.table,
         fare.from.0,
         fare.to.0,
@@ -387,40 +396,54 @@ pub(in crate::pricing) async fn insert(tx: &mut TenantTx, fare: &Fare) -> Result
     Ok(())
 }
 
-/// Changes what a fare costs and when it holds, and steps its version.
-pub(in crate::pricing) async fn update(
-    tx: &mut TenantTx,
-    id: Uuid,
-    fare_minor: Minor,
-    valid: &Validity,
-) -> Result<(), DbError> {
-    sqlx::query!(
-        "UPDATE fare SET fare_minor = $3, valid_from = $4::text::date,
-             valid_until = $5::text::date, version = version + 1
-         WHERE company_id = $1 AND fare_id = $2",
+/// Changes what one costs and its last day; steps its version.
+pub(in crate::pricing) async fn update(tx: &mut TenantTx, fare: &Fare) -> Result<i32, DbError> {
+    let version = sqlx::query_scalar!(
+        "UPDATE fare SET fare_minor = $6, valid_until = $7::text::date, version = version + 1
+         WHERE company_id = $1 AND fare_table_id = $2 AND from_stop = $3 AND to_stop = $4
+             AND class = $5 AND valid_from IS NOT DISTINCT FROM $8::text::date
+         RETURNING version",
         tx.company().0,
-        id,
-        fare_minor.0,
-        day_text(valid.from),
-        day_text(valid.until)
+        fare.table,
+        fare.from.0,
+        fare.to.0,
+        i16::from(fare.fare.class.code()),
+        fare.fare.fare_minor.0,
+        day_text(fare.fare.valid.until),
+        day_text(fare.fare.valid.from)
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(version)
+}
+
+pub(in crate::pricing) async fn delete(tx: &mut TenantTx, key: &str) -> Result<(), DbError> {
+    sqlx::query!(
+        "DELETE FROM fare
+         WHERE company_id = $1
+             AND concat_ws('~', fare_table_id, from_stop, to_stop, class,
+                 coalesce(valid_from::text, 'always')) = $2",
+        tx.company().0,
+        key
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-pub(in crate::pricing) async fn delete(tx: &mut TenantTx, id: Uuid) -> Result<(), DbError> {
+/// The table's fares were touched: what nodes know of it is to be looked at.
+pub(in crate::pricing) async fn touch(tx: &mut TenantTx, table: &str) -> Result<(), DbError> {
     sqlx::query!(
-        "DELETE FROM fare WHERE company_id = $1 AND fare_id = $2",
+        "UPDATE fare_table SET published_on = NULL WHERE company_id = $1 AND fare_table_id = $2",
         tx.company().0,
-        id
+        table
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-/// Whether the company has all of these stops.
+/// Which of these stops the company does not have.
 pub(in crate::pricing) async fn knows_stops(
     tx: &mut TenantTx,
     codes: &[String],

@@ -97,7 +97,8 @@ pub(in crate::pricing) async fn lock(
 pub(in crate::pricing) async fn list(
     tx: &mut TenantTx,
     active: Option<bool>,
-    cursor: &Cursor,
+    after: &str,
+    limit: i64,
 ) -> Result<Vec<KeptVoucher>, DbError> {
     let rows = sqlx::query_as!(
         Columns,
@@ -108,13 +109,26 @@ pub(in crate::pricing) async fn list(
          WHERE company_id = $1 AND voucher_code > $2 AND ($4::bool IS NULL OR active = $4)
          ORDER BY voucher_code LIMIT $3",
         tx.company().0,
-        cursor.part(0, String::new()),
-        cursor.fetch(),
+        after,
+        limit,
         active
     )
     .fetch_all(tx.conn())
     .await?;
     rows.into_iter().map(Columns::read).collect()
+}
+
+/// Makes one that is not there, under version 0: [`put`] writes the rest.
+pub(in crate::pricing) async fn insert(tx: &mut TenantTx, code: &str) -> Result<(), DbError> {
+    sqlx::query!(
+        "INSERT INTO voucher (company_id, voucher_code, name, percent_bp, version)
+         VALUES ($1, $2, '', 1, 0)",
+        tx.company().0,
+        code
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Writes one, new or changed, but for how often it was used; a change steps its version.
@@ -304,21 +318,33 @@ pub(in crate::pricing) async fn uses(
         .collect())
 }
 
-/// Whether it was deleted: one that was ever used stays.
-pub(in crate::pricing) async fn delete_unused(
+/// How many bookings ever used it.
+pub(in crate::pricing) async fn ever_used(
     tx: &mut TenantTx,
     code: &str,
-) -> Result<bool, DbError> {
-    let done = sqlx::query!(
-        "DELETE FROM voucher v WHERE v.company_id = $1 AND v.voucher_code = $2
-             AND NOT EXISTS (SELECT FROM voucher_use u
-                 WHERE u.company_id = v.company_id AND u.voucher_code = v.voucher_code)",
+) -> Result<(i64, Vec<String>), DbError> {
+    let row = sqlx::query!(
+        r#"SELECT count(*) AS "count!",
+               coalesce((array_agg(b.reference ORDER BY u.used_at_ms))[1:5], '{}') AS "some!"
+           FROM voucher_use u JOIN booking b USING (company_id, booking_id)
+           WHERE u.company_id = $1 AND u.voucher_code = $2"#,
+        tx.company().0,
+        code
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok((row.count, row.some))
+}
+
+pub(in crate::pricing) async fn delete(tx: &mut TenantTx, code: &str) -> Result<(), DbError> {
+    sqlx::query!(
+        "DELETE FROM voucher WHERE company_id = $1 AND voucher_code = $2",
         tx.company().0,
         code
     )
     .execute(tx.conn())
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }
 
 /// The voucher that a booking uses, unless it was given back.
