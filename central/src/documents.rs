@@ -1,3 +1,4 @@
 //! Tickets on paper and screen.
 
 pub mod http;
+pub mod pdf;

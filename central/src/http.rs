@@ -13,6 +13,7 @@ mod home;
 pub mod idempotent;
 mod keys;
 pub mod list;
+pub mod listing;
 pub mod network;
 mod office;
 pub mod problem;
@@ -122,6 +123,7 @@ fn described() -> OpenApiRouter<Api> {
         .merge(crate::aftersale::http::routes())
         .merge(crate::documents::http::routes())
         .merge(crate::payment::http::routes())
+        .merge(crate::ledger::http::routes())
         .merge(crate::reconciliation::http::routes())
 }
 

@@ -1,11 +1,15 @@
 //! Writing the ledger: accounts are made when money first touches them, entries never change.
 
 mod accounts;
+pub mod books;
 pub(crate) mod commission;
+pub(crate) mod db;
+pub mod http;
 pub mod jobs;
 mod recognition;
 #[cfg(test)]
 mod tests;
+pub mod views;
 
 pub use accounts::AccountCache;
 pub use recognition::{Recognised, fares_account, recognise};

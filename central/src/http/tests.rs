@@ -1,5 +1,6 @@
 //! The API over real HTTP and a real Postgres.
 
 mod bookings;
+mod books;
 mod lists;
 pub(crate) mod site;

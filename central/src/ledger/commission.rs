@@ -1,61 +1,77 @@
 //! Who earns on a ticket, and how much.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use domain::ids::{PartyId, TicketId};
+use domain::ids::{PartyId, StopCode, TicketId};
+use domain::money::{Currency, Minor};
 use domain::time::ServiceDate;
 use uuid::Uuid;
 
 use crate::db::DbError;
+use crate::pricing::commission::{self, CommissionRate, RateFor};
 use crate::tenant::TenantTx;
 
-/// Hundredths of a percent in one.
-const BASIS: i128 = 10_000;
-
-/// One who sold a ticket.
+/// One who earns on tickets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Seller {
-    pub party: PartyId,
+struct Earner {
+    party: PartyId,
     /// `station`, `agent`, `person` or `key`.
-    pub kind: &'static str,
-    pub name: String,
+    kind: &'static str,
+    name: String,
+}
+
+/// Who sold a ticket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Sold {
+    /// As rates name the seller.
+    seller: Option<String>,
+    agent: Option<Earner>,
+    stop: Option<String>,
+    station: Option<Earner>,
 }
 
 /// What each seller earns on tickets of which so much became revenue, in minor units.
 pub(super) async fn earned(
     tx: &mut TenantTx,
     sold: &[(TicketId, i64)],
+    currency: Currency,
     on: ServiceDate,
 ) -> Result<BTreeMap<PartyId, i64>, DbError> {
-    let mut base: BTreeMap<Seller, i128> = BTreeMap::new();
-    let sellers = sellers(tx, sold).await?;
+    let mut tickets: BTreeMap<Sold, Vec<i64>> = BTreeMap::new();
+    let mut sellers = sellers(tx, sold).await?;
     for (ticket, amount) in sold {
-        for seller in sellers.get(ticket).into_iter().flatten() {
-            *base.entry(seller.clone()).or_default() += i128::from(*amount);
+        if let Some(by) = sellers.remove(ticket) {
+            tickets.entry(by).or_default().push(*amount);
         }
     }
-    let mut earned = BTreeMap::new();
-    let mut parties = vec![];
-    for (seller, amount) in base {
-        let rate = rate(&seller, on);
-        let share = share(amount, rate);
-        if share != 0 {
-            earned.insert(seller.party, share);
-            parties.push(seller);
+    let mut earned: BTreeMap<PartyId, i64> = BTreeMap::new();
+    let mut earners = vec![];
+    for (by, amounts) in tickets {
+        let stop = by.stop.clone().map(StopCode);
+        let rate = commission::rate(tx, by.seller.as_deref(), stop.as_ref(), on).await?;
+        let Some(rate) = rate else { continue };
+        let earner = match rate.whose {
+            RateFor::Station(_) => by.station,
+            RateFor::Agent(_) => by.agent,
+            RateFor::Company => by.agent.or(by.station),
+        };
+        let Some(earner) = earner else { continue };
+        let of_each = amounts.iter().map(|paid| share(&rate, *paid, currency));
+        let sum = of_each.fold(0_i64, i64::saturating_add);
+        if sum != 0 {
+            let all = earned.entry(earner.party).or_default();
+            *all = all.saturating_add(sum);
+            earners.push(earner);
         }
     }
-    keep_parties(tx, &parties).await?;
+    keep_parties(tx, &earners).await?;
     Ok(earned)
 }
 
-/// A share in basis points, halves rounded away from nobody: towards zero.
-fn share(amount_minor: i128, basis_points: u32) -> i64 {
-    i64::try_from(amount_minor * i128::from(basis_points) / BASIS).unwrap_or(0)
-}
-
-/// The rate of a seller on a day, in basis points.
-const fn rate(_seller: &Seller, _on: ServiceDate) -> u32 {
-    0
+/// What one ticket earns; of money given back, what is taken back.
+fn share(rate: &CommissionRate, paid_minor: i64, currency: Currency) -> i64 {
+    let size = Minor(paid_minor.saturating_abs());
+    rate.of(size, currency).0 * paid_minor.signum()
 }
 
 /// The number of an agent that is known by name only.
@@ -71,12 +87,12 @@ pub(crate) fn agent_party(company: domain::ids::CompanyId, name: &str) -> PartyI
 async fn sellers(
     tx: &mut TenantTx,
     sold: &[(TicketId, i64)],
-) -> Result<BTreeMap<TicketId, BTreeSet<Seller>>, DbError> {
+) -> Result<BTreeMap<TicketId, Sold>, DbError> {
     let tickets: Vec<Uuid> = sold.iter().map(|(ticket, _)| ticket.0).collect();
     let company = tx.company();
     let rows = sqlx::query!(
-        r#"SELECT k.ticket_id, k.issuer_node, n.name AS "node_name?", s.agent AS "agent?",
-                  b.seller_kind AS "seller_kind?", b.seller_id
+        r#"SELECT k.ticket_id, k.issuer_node, n.name AS "node_name?", n.stop_code,
+                  s.agent AS "agent?", b.seller_kind AS "seller_kind?", b.seller_id
            FROM ticket k
            LEFT JOIN node n ON n.company_id = k.company_id AND n.node_id = k.issuer_node
            LEFT JOIN shift s ON s.company_id = k.company_id AND s.node_id = k.issuer_node
@@ -88,40 +104,43 @@ async fn sellers(
     )
     .fetch_all(tx.conn())
     .await?;
-    let mut sellers: BTreeMap<TicketId, BTreeSet<Seller>> = BTreeMap::new();
-    for row in rows {
-        let of = sellers.entry(TicketId(row.ticket_id)).or_default();
-        if let Some(node) = row.issuer_node {
-            of.insert(Seller {
-                party: PartyId(node),
-                kind: "station",
-                name: row.node_name.unwrap_or_default(),
-            });
-        }
-        if let Some(agent) = row.agent {
-            of.insert(Seller {
-                party: agent_party(company, &agent),
-                kind: "agent",
-                name: agent,
-            });
-        }
-        let kind = match row.seller_kind.as_deref() {
-            Some("person") => "person",
-            Some("key") => "key",
-            _ => continue,
+    let of = |kind, party, name| Earner { party, kind, name };
+    let rows = rows.into_iter().map(|r| {
+        let station = r
+            .issuer_node
+            .map(|node| of("station", PartyId(node), r.node_name.unwrap_or_default()));
+        let kind = match r.seller_kind.as_deref() {
+            Some("person") => Some("person"),
+            Some("key") => Some("key"),
+            _ => None,
         };
-        if let Some(id) = row.seller_id {
-            of.insert(Seller {
-                party: PartyId(id),
-                kind,
-                name: format!("{kind} {id}"),
-            });
-        }
-    }
-    Ok(sellers)
+        let online = kind.zip(r.seller_id);
+        let (seller, agent) = match (r.agent, online) {
+            (Some(name), _) => {
+                let earner = of("agent", agent_party(company, &name), name.clone());
+                (Some(name), Some(earner))
+            }
+            (None, Some((kind, id))) => {
+                let earner = of(kind, PartyId(id), format!("{kind} {id}"));
+                (Some(id.to_string()), Some(earner))
+            }
+            (None, None) => (None, None),
+        };
+        let sold = Sold {
+            seller,
+            agent,
+            stop: r.stop_code,
+            station,
+        };
+        (TicketId(r.ticket_id), sold)
+    });
+    // Nobody earns on what the company sold by itself.
+    Ok(rows
+        .filter(|(_, sold)| sold.agent.is_some() || sold.station.is_some())
+        .collect())
 }
 
-async fn keep_parties(tx: &mut TenantTx, parties: &[Seller]) -> Result<(), DbError> {
+async fn keep_parties(tx: &mut TenantTx, parties: &[Earner]) -> Result<(), DbError> {
     if parties.is_empty() {
         return Ok(());
     }
@@ -146,13 +165,6 @@ async fn keep_parties(tx: &mut TenantTx, parties: &[Seller]) -> Result<(), DbErr
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_share_is_never_more_than_its_percentage() {
-        assert_eq!(share(15_000, 500), 750);
-        assert_eq!(share(199, 50), 0);
-        assert_eq!(share(-15_000, 500), -750);
-    }
 
     #[test]
     fn an_agent_is_the_same_party_however_the_name_is_typed() {

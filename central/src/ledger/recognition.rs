@@ -59,7 +59,7 @@ pub async fn recognise(
             .iter()
             .filter_map(|o| Some((o.ticket?, o.amount_minor)))
             .collect();
-        let earned = commission::earned(tx, &sold, departed).await?;
+        let earned = commission::earned(tx, &sold, currency, departed).await?;
         let mut postings = vec![];
         let mut revenue: i64 = 0;
         for line in &owed {

@@ -5,7 +5,9 @@ use domain::ids::ShiftNo;
 use domain::money::{Currency, Minor};
 use domain::time::Instant;
 
+use super::books::{AccountName, Adjustment, BooksError};
 use super::*;
+use crate::access::{Identity, Staff};
 use crate::testing::{DEPARTS, FARE, TestCompany, TestDb, TestNode, deliver};
 
 /// A counter with an open shift and some seats.
@@ -141,4 +143,130 @@ async fn a_sale_that_raced_with_the_departure_is_earned_by_the_next_run() {
     let mut tx = till.tx().await;
     assert!(straggling_trips(&mut tx, DEPARTS).await.unwrap().is_empty());
     assert_eq!(till.balance("revenue").await, -FARE.0);
+}
+
+#[tokio::test]
+async fn whoever_sold_earns_its_commission_at_the_departure() {
+    let mut till = Till::new().await;
+    let mut owner = till.test.owner().await.unwrap();
+    sqlx::query(
+        "INSERT INTO commission_rate (company_id, rate_id, seller_kind, seller, percent_bp)
+         VALUES ($1, gen_random_uuid(), 'company', '', 500)",
+    )
+    .bind(till.company.id.0)
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    till.sell(1).await;
+    till.sell(2).await;
+    let done = till.recognise(DEPARTS).await;
+    assert_eq!(done.commission_minor, FARE.0 / 10);
+    assert_eq!(till.balance("commission_expense").await, FARE.0 / 10);
+    assert_eq!(till.balance("commission_payable").await, -FARE.0 / 10);
+    let named =
+        "SELECT count(*) FROM ledger_account a JOIN ledger_party p USING (company_id, party_id)
+                 WHERE a.kind = 'commission_payable' AND p.kind = 'agent' AND p.name = 'Mutinta'";
+    assert_eq!(till.test.number(named).await.unwrap(), 1);
+    till.every_entry_sums_to_zero().await;
+}
+
+impl Till {
+    pub(crate) fn staff(&self) -> Staff {
+        Staff {
+            company: self.company.id,
+            identity: Identity::Person(Uuid::from_u128(7)),
+        }
+    }
+
+    async fn adjust(&self, lines: &[(&str, i64)]) -> Result<Uuid, BooksError> {
+        let mut tx = self.tx().await;
+        let wish = Adjustment {
+            currency: Currency::ZMW,
+            business_date: "2026-09-20".parse().unwrap(),
+            reason: "counted again".to_owned(),
+            lines: lines
+                .iter()
+                .map(|(kind, amount)| (AccountName::Shared((*kind).to_owned()), *amount))
+                .collect(),
+        };
+        let made = books::adjust(&mut tx, self.staff(), &wish, DEPARTS).await?;
+        tx.commit().await?;
+        Ok(made)
+    }
+
+    async fn reverse(&self, entry: Uuid) -> Result<Uuid, BooksError> {
+        let mut tx = self.tx().await;
+        let day = "2026-09-20".parse().unwrap();
+        let made = books::reverse(&mut tx, self.staff(), entry, "wrong", day, DEPARTS).await?;
+        tx.commit().await?;
+        Ok(made)
+    }
+
+    pub(crate) async fn lock(&self, from: &str, to: &str) -> Result<i64, BooksError> {
+        let span = (from.parse().unwrap(), to.parse().unwrap());
+        let staff = self.staff();
+        books::lock_period(&self.test.db, staff, span, "closed", DEPARTS).await
+    }
+}
+
+#[tokio::test]
+async fn an_entry_by_hand_is_taken_back_once_and_nothing_is_changed() {
+    let till = Till::new().await;
+    let made = till.adjust(&[("bank", 700), ("office_cash", -700)]).await;
+    let made = made.unwrap();
+    assert_eq!(till.balance("bank").await, 700);
+    let back = till.reverse(made).await.unwrap();
+    assert_eq!(till.balance("bank").await, 0);
+    let again = till.reverse(made).await.unwrap_err();
+    assert!(matches!(again, BooksError::AlreadyReversed(id) if id == made));
+    till.reverse(back).await.unwrap();
+    assert_eq!(till.balance("bank").await, 700);
+    let crooked = till.adjust(&[("bank", 700), ("office_cash", -600)]).await;
+    assert!(matches!(crooked.unwrap_err(), BooksError::Unbalanced(100)));
+    let unknown = till.adjust(&[("bank", 700), ("pocket", -700)]).await;
+    assert!(matches!(unknown.unwrap_err(), BooksError::NoSuchAccount(_)));
+    let noted = "SELECT count(*) FROM audit_log WHERE action LIKE 'ledger.%'";
+    assert_eq!(till.test.number(noted).await.unwrap(), 3);
+    till.every_entry_sums_to_zero().await;
+}
+
+#[tokio::test]
+async fn a_late_sale_of_a_locked_day_posts_in_the_first_open_one() {
+    let mut till = Till::new().await;
+    till.sell(1).await;
+    // The counter's clock stands at 2026-09-21; DEPARTS is long after.
+    till.lock("2026-09-01", "2026-09-30").await.unwrap();
+    let again = till.lock("2026-09-30", "2026-10-01").await.unwrap_err();
+    assert!(matches!(again, BooksError::LockedAlready));
+    let future = till.lock("2096-10-01", "2096-12-31").await.unwrap_err();
+    assert!(matches!(future, BooksError::NotOver(_)));
+    till.sell(2).await;
+    let kept = "SELECT count(*) FROM ledger_entry WHERE business_date < '2026-10-01'";
+    assert_eq!(till.test.number(kept).await.unwrap(), 2);
+    let moved = "SELECT count(*) FROM ledger_entry
+                 WHERE business_date < '2026-10-01' AND posting_date >= '2026-10-01'";
+    assert_eq!(till.test.number(moved).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_period_is_not_locked_while_an_entry_of_it_is_under_way() {
+    let mut till = Till::new().await;
+    let mut tx = till.tx().await;
+    let wish = Adjustment {
+        currency: Currency::ZMW,
+        business_date: "2026-09-20".parse().unwrap(),
+        reason: "under way".to_owned(),
+        lines: vec![
+            (AccountName::Shared("bank".to_owned()), 1),
+            (AccountName::Shared("suspense".to_owned()), -1),
+        ],
+    };
+    books::adjust(&mut tx, till.staff(), &wish, DEPARTS)
+        .await
+        .unwrap();
+    let refused = till.lock("2026-09-01", "2026-09-30").await.unwrap_err();
+    assert!(matches!(refused, BooksError::Busy), "{refused}");
+    tx.commit().await.unwrap();
+    till.lock("2026-09-01", "2026-09-30").await.unwrap();
+    till.sell(1).await;
 }
