@@ -4,6 +4,7 @@
 mod company;
 mod csv;
 mod doctor;
+mod fiscal;
 mod gtfs;
 mod node;
 mod openapi;
@@ -93,6 +94,9 @@ enum Command {
     /// Stations and buses
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// The ledger for tax offices and regulators
+    #[command(subcommand)]
+    Fiscal(fiscal::FiscalCommand),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -190,6 +194,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Gtfs(command) => gtfs::run(&settings, command).await?,
         Command::Csv(command) => return csv::run(&settings, command).await,
         Command::Node(command) => node::run(&settings, command).await?,
+        Command::Fiscal(command) => fiscal::run(&settings, command).await?,
         Command::Openapi => openapi::print()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -4,11 +4,12 @@ mod accounts;
 pub mod books;
 pub(crate) mod commission;
 pub(crate) mod db;
+pub mod fiscal;
 pub mod http;
 pub mod jobs;
 mod recognition;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod views;
 
 pub use accounts::AccountCache;

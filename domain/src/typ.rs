@@ -15,3 +15,5 @@ pub const RECEIPT: u64 = 4;
 pub const REVOCATIONS: u64 = 5;
 /// A bundle of keys.
 pub const KEY_BUNDLE: u64 = 6;
+/// A line of a fiscal export.
+pub const FISCAL_LINE: u64 = 7;
