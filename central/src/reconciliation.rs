@@ -1,9 +1,21 @@
 //! Reconciliation: what the drawers should hold, what was counted, and what does not add up.
 
+pub(crate) mod case_rows;
+pub mod case_views;
+pub mod cases;
 mod db;
 pub mod http;
+pub mod jobs;
+pub mod rules;
+pub mod settlements;
+pub(crate) mod shift_rows;
+pub mod shifts;
+pub mod standing;
+pub mod statements;
+#[cfg(test)]
+mod tests;
 
-pub use db::{conflicts, ledger, shifts};
+pub use db::{ledger, shifts as shift_list};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -104,4 +116,60 @@ pub struct ConflictView {
     pub opened_at: String,
     /// RFC 3339 UTC; absent while it is open.
     pub closed_at: Option<String>,
+    /// `open`, `decided` by a person, or `settled` by itself.
+    pub state: String,
+    /// Of a decided one: the ticket whose sale keeps the seat.
+    pub winner: Option<Uuid>,
+    /// Of a decided one: what happens to the others.
+    pub consequence: Option<String>,
+    /// Of a decided one: why.
+    pub decision_reason: Option<String>,
+    /// Of a decided one: by whom.
+    pub decided_by: Option<Uuid>,
+    /// The entry that moved its money.
+    pub entry: Option<Uuid>,
+}
+
+/// A case as a row of a file.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConflictRow {
+    case: i64,
+    state: String,
+    reason: String,
+    node: Uuid,
+    incarnation: i32,
+    seq: i64,
+    tickets: String,
+    against: String,
+    opened_at: String,
+    closed_at: Option<String>,
+    winner: Option<Uuid>,
+    consequence: Option<String>,
+    decision_reason: Option<String>,
+    entry: Option<Uuid>,
+}
+
+impl From<ConflictView> for ConflictRow {
+    fn from(c: ConflictView) -> Self {
+        let list = |ids: Vec<Uuid>| {
+            let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+            ids.join(" ")
+        };
+        Self {
+            case: c.case,
+            state: c.state,
+            reason: c.reason,
+            node: c.node,
+            incarnation: c.incarnation,
+            seq: c.seq,
+            tickets: list(c.tickets),
+            against: list(c.against),
+            opened_at: c.opened_at,
+            closed_at: c.closed_at,
+            winner: c.winner,
+            consequence: c.consequence,
+            decision_reason: c.decision_reason,
+            entry: c.entry,
+        }
+    }
 }

@@ -41,6 +41,7 @@ fn jobs() -> Vec<Job> {
     let mut jobs = vec![];
     jobs.extend(crate::auth::jobs::jobs());
     jobs.extend(crate::ledger::jobs::jobs());
+    jobs.extend(crate::reconciliation::jobs::jobs());
     jobs.extend(crate::pricing::jobs());
     jobs.extend(crate::payment::jobs());
     jobs.extend(crate::operations::jobs::jobs());

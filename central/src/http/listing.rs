@@ -113,7 +113,7 @@ fn to_csv<T: Serialize>(rows: &[T]) -> Result<Vec<u8>, csv::Error> {
     for row in rows {
         raw.serialize(row)?;
     }
-    let raw = raw.into_inner().map_err(|e| e.into_error())?;
+    let raw = raw.into_inner().map_err(csv::IntoInnerError::into_error)?;
     let mut read = csv::ReaderBuilder::new()
         .has_headers(false)
         .from_reader(&raw[..]);
@@ -128,7 +128,7 @@ fn to_csv<T: Serialize>(rows: &[T]) -> Result<Vec<u8>, csv::Error> {
             Err(_) => csvio::neutralised(cell),
         }))?;
     }
-    Ok(safe.into_inner().map_err(|e| e.into_error())?)
+    Ok(safe.into_inner().map_err(csv::IntoInnerError::into_error)?)
 }
 
 fn to_xlsx(name: &str, csv: &[u8]) -> Result<Vec<u8>, XlsxError> {

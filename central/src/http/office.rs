@@ -11,7 +11,7 @@ use super::extract::{Asked, cursor, parsed};
 use super::problem::Problem;
 use crate::access::{Caller, Permission};
 use crate::clock;
-use crate::reconciliation::{self, ConflictView, LedgerView, ShiftView};
+use crate::reconciliation::{self, LedgerView};
 use crate::views::{self, LeaseView, NodeView, Page, TicketView};
 
 /// Which page of a list.
@@ -106,24 +106,6 @@ pub async fn tickets(
     })))
 }
 
-/// Per shift: what the drawer should hold, and what was counted.
-#[utoipa::path(get, path = "/reconciliation/shifts", tag = "reconciliation", params(PageAsked),
-    security(("bearer" = ["books:read"])),
-    responses((status = 200, body = Page<ShiftView>), (status = "default", body = Problem)))]
-pub async fn shifts(
-    State(api): State<Api>,
-    caller: Caller,
-    Asked(asked): Asked<PageAsked>,
-) -> Result<Json<Page<ShiftView>>, Problem> {
-    let company = caller.may(Permission::BooksRead)?.company;
-    let cursor = cursor(asked.after.as_deref(), asked.limit)?;
-    let mut tx = api.db.tenant(company).await?;
-    let rows = reconciliation::shifts(&mut tx, &cursor).await?;
-    Ok(Json(Page::cut(rows, cursor.limit, |s| {
-        format!("{}_{}", s.node, s.shift)
-    })))
-}
-
 /// The ledger in sums.
 #[utoipa::path(get, path = "/reconciliation/ledger", tag = "reconciliation",
     security(("bearer" = ["books:read"])),
@@ -132,20 +114,4 @@ pub async fn ledger(State(api): State<Api>, caller: Caller) -> Result<Json<Ledge
     let company = caller.may(Permission::BooksRead)?.company;
     let mut tx = api.db.tenant(company).await?;
     Ok(Json(reconciliation::ledger(&mut tx).await?))
-}
-
-/// Cases that wait for a person.
-#[utoipa::path(get, path = "/reconciliation/conflicts", tag = "reconciliation",
-    params(PageAsked), security(("bearer" = ["books:read"])),
-    responses((status = 200, body = Page<ConflictView>), (status = "default", body = Problem)))]
-pub async fn conflicts(
-    State(api): State<Api>,
-    caller: Caller,
-    Asked(asked): Asked<PageAsked>,
-) -> Result<Json<Page<ConflictView>>, Problem> {
-    let company = caller.may(Permission::BooksRead)?.company;
-    let cursor = cursor(asked.after.as_deref(), asked.limit)?;
-    let mut tx = api.db.tenant(company).await?;
-    let rows = reconciliation::conflicts(&mut tx, &cursor).await?;
-    Ok(Json(Page::cut(rows, cursor.limit, |c| c.case.to_string())))
 }

@@ -49,7 +49,9 @@ pub(super) async fn close_gate(tx: &mut TenantTx) -> Result<bool, DbError> {
     match closed {
         Ok(_) => Ok(true),
         Err(error) => {
-            let code = error.as_database_error().and_then(|e| e.code());
+            let code = error
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code);
             if code.as_deref() == Some(LOCK_NOT_AVAILABLE) {
                 Ok(false)
             } else {

@@ -2,6 +2,8 @@
 
 mod bodies;
 
+pub(crate) use bodies::{date_of, reason_of};
+
 use axum::Json;
 use axum::body::Body as HttpBody;
 use axum::extract::State;

@@ -1,6 +1,6 @@
 //! The sums, made by the database.
 
-use super::{AccountSum, ConflictView, LedgerView, ShiftView};
+use super::{AccountSum, LedgerView, ShiftView};
 use crate::db::DbError;
 use crate::tenant::TenantTx;
 use crate::views::{Cursor, time};
@@ -107,32 +107,4 @@ pub async fn ledger(tx: &mut TenantTx) -> Result<LedgerView, DbError> {
             })
             .collect(),
     })
-}
-
-/// Cases, by number.
-pub async fn conflicts(tx: &mut TenantTx, cursor: &Cursor) -> Result<Vec<ConflictView>, DbError> {
-    let rows = sqlx::query!(
-        "SELECT case_id, node_id, incarnation, seq, reason, tickets, against, opened_at_ms,
-                closed_at_ms
-         FROM conflict_case WHERE company_id = $1 AND case_id > $2 ORDER BY case_id LIMIT $3",
-        tx.company().0,
-        cursor.part(0, 0_i64),
-        cursor.fetch()
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|r| ConflictView {
-            case: r.case_id,
-            node: r.node_id,
-            incarnation: r.incarnation,
-            seq: r.seq,
-            reason: r.reason,
-            tickets: r.tickets,
-            against: r.against,
-            opened_at: time(r.opened_at_ms),
-            closed_at: r.closed_at_ms.map(time),
-        })
-        .collect())
 }

@@ -228,11 +228,7 @@ async fn taken_back(
     })
 }
 
-async fn tenders(
-    tx: &mut TenantTx,
-    node: NodeId,
-    shift: i32,
-) -> Result<Vec<TenderSum>, DbError> {
+async fn tenders(tx: &mut TenantTx, node: NodeId, shift: i32) -> Result<Vec<TenderSum>, DbError> {
     let rows = sqlx::query!(
         r#"WITH sales AS (
                SELECT DISTINCT q.entry_id FROM ticket k

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::Writes;
 use crate::db::DbError;
 use crate::nodes::NodeContext;
+use crate::reconciliation::shift_rows::put_due;
 use crate::sync::ingest::load::Loaded;
 use crate::tenant::TenantTx;
 
@@ -19,6 +20,9 @@ impl Writes {
         node: &NodeContext,
         loaded: &Loaded,
     ) -> Result<(), DbError> {
+        let closed = loaded.state.shifts.iter().filter(|(_, s)| !s.open);
+        let closed: Vec<_> = closed.map(|(no, _)| (node.node, *no)).collect();
+        put_due(tx, &closed).await?;
         let new: Vec<(&ShiftNo, &ShiftStanding)> = loaded
             .state
             .shifts
