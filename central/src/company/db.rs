@@ -230,14 +230,14 @@ pub(super) async fn stored_layouts(
         .collect()
 }
 
-/// Writes a table that is not there; whether it was not.
+/// Writes an empty table that is not there; whether it was not. Its fares, none, are rows.
 pub(super) async fn insert_fare_table(
     tx: &mut TenantTx,
     table: &FareTable,
 ) -> Result<bool, DbError> {
     let done = sqlx::query!(
-        "INSERT INTO fare_table (company_id, fare_table_id, currency, body)
-         VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        "INSERT INTO fare_table (company_id, fare_table_id, currency, body, adopted)
+         VALUES ($1, $2, $3, $4, true) ON CONFLICT DO NOTHING",
         tx.company().0,
         table.id,
         table.currency.as_str(),
