@@ -4,11 +4,14 @@ mod error;
 
 pub use error::{Backoff, DbError};
 
+use std::sync::Arc;
+
 use domain::ids::CompanyId;
 use sqlx::migrate::{Migrate as _, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+use crate::booking::catalog::Catalog;
 use crate::sync::bus::Bus;
 use crate::tenant::TenantTx;
 
@@ -22,6 +25,7 @@ const CONNECTIONS_MAX: u32 = 16;
 pub struct Db {
     pool: PgPool,
     bus: Bus,
+    catalog: Arc<Catalog>,
 }
 
 impl Db {
@@ -43,6 +47,7 @@ impl Db {
         Ok(Self {
             pool,
             bus: Bus::new(),
+            catalog: Arc::new(Catalog::default()),
         })
     }
 
@@ -73,12 +78,18 @@ impl Db {
             "BEGIN; SELECT set_config('mwimule.company', '{company}', true)"
         ));
         let tx = self.pool.begin_with(begin).await?;
-        Ok(TenantTx::new(tx, company, self.bus.clone()))
+        let catalog = Arc::clone(&self.catalog);
+        Ok(TenantTx::new(tx, company, self.bus.clone(), catalog))
     }
 
     /// The pool, for look-ups that come before the company is known.
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// What selling remembers of this database.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     /// Who wants to know about changes.

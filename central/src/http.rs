@@ -4,7 +4,6 @@
 //! error becomes a problem document in [`problem`]. The API describes itself at `/openapi.json`.
 
 pub mod auth;
-mod bookings;
 pub mod etag;
 pub mod extract;
 pub mod front;
@@ -105,8 +104,6 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(trips::list))
         .routes(routes!(trips::show))
         .routes(routes!(trips::seats))
-        .routes(routes!(bookings::create))
-        .routes(routes!(bookings::show))
         .routes(routes!(keys::list))
         .routes(routes!(office::nodes))
         .routes(routes!(office::leases))
@@ -115,6 +112,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .merge(crate::auth::http::routes())
+        .merge(crate::booking::http::routes())
         .merge(crate::company::http::routes())
         .merge(crate::pricing::http::routes())
         .merge(crate::operations::http::routes())

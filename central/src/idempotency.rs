@@ -94,17 +94,30 @@ pub enum Replay {
 /// Claims a fresh key until the end of the transaction, or says what is known of it.
 pub async fn claim(tx: &mut TenantTx, key: &IdempotencyKey) -> Result<Option<Replay>, DbError> {
     let company = tx.company();
-    if !try_lock(tx, key.lock_number(company)).await? {
+    let row = sqlx::query!(
+        "SELECT taken, fingerprint, status, content_type, response
+         FROM claim_key($1, $2, $3, $4)",
+        company.0,
+        key.scope,
+        key.key,
+        key.lock_number(company)
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    if row.taken != Some(true) {
         return Ok(Some(Replay::InFlight));
     }
-    let known = find_answer(tx, key).await?;
-    Ok(known.map(|(fingerprint, answer)| {
-        if fingerprint == key.fingerprint {
-            Replay::Again(answer)
-        } else {
-            Replay::OtherRequest
-        }
-    }))
+    let (Some(fingerprint), Some(status)) = (row.fingerprint, row.status) else {
+        return Ok(None);
+    };
+    if fingerprint != key.fingerprint {
+        return Ok(Some(Replay::OtherRequest));
+    }
+    Ok(Some(Replay::Again(Answer {
+        status: status as u16,
+        content_type: row.content_type.unwrap_or_default(),
+        body: row.response.unwrap_or_default(),
+    })))
 }
 
 /// Keeps the answer, in the transaction that made it true.
@@ -115,45 +128,6 @@ pub async fn record(
     now: Instant,
 ) -> Result<(), DbError> {
     insert_answer(tx, key, answer, now).await
-}
-
-/// Takes a lock until the end of the transaction unless somebody has it.
-async fn try_lock(tx: &mut TenantTx, number: i64) -> Result<bool, DbError> {
-    let taken = sqlx::query_scalar!(
-        r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#,
-        number
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    Ok(taken)
-}
-
-async fn find_answer(
-    tx: &mut TenantTx,
-    key: &IdempotencyKey,
-) -> Result<Option<([u8; 32], Answer)>, DbError> {
-    let row = sqlx::query!(
-        "SELECT fingerprint, status, content_type, response FROM idempotency
-         WHERE company_id = $1 AND scope = $2 AND key = $3",
-        tx.company().0,
-        key.scope,
-        key.key
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    row.map(|r| {
-        let fingerprint = r.fingerprint.try_into();
-        let answer = Answer {
-            status: r.status as u16,
-            content_type: r.content_type,
-            body: r.response,
-        };
-        Ok((
-            fingerprint.map_err(|_| DbError::damaged("a request's fingerprint"))?,
-            answer,
-        ))
-    })
-    .transpose()
 }
 
 async fn insert_answer(

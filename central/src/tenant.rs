@@ -1,10 +1,12 @@
 //! A transaction of one company.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use domain::ids::CompanyId;
 use sqlx::{PgConnection, Postgres, Transaction};
 
+use crate::booking::catalog::Catalog;
 use crate::db::DbError;
 use crate::sync::bus::{Bus, BusEvent};
 
@@ -15,16 +17,23 @@ pub struct TenantTx {
     tx: Transaction<'static, Postgres>,
     company: CompanyId,
     bus: Bus,
+    catalog: Arc<Catalog>,
     changed: BTreeSet<String>,
     events: Vec<BusEvent>,
 }
 
 impl TenantTx {
-    pub(crate) fn new(tx: Transaction<'static, Postgres>, company: CompanyId, bus: Bus) -> Self {
+    pub(crate) fn new(
+        tx: Transaction<'static, Postgres>,
+        company: CompanyId,
+        bus: Bus,
+        catalog: Arc<Catalog>,
+    ) -> Self {
         Self {
             tx,
             company,
             bus,
+            catalog,
             changed: BTreeSet::new(),
             events: vec![],
         }
@@ -33,6 +42,11 @@ impl TenantTx {
     /// Whose transaction it is.
     pub fn company(&self) -> CompanyId {
         self.company
+    }
+
+    /// What selling remembers of this database.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     /// What queries run on.

@@ -40,6 +40,7 @@ pub struct Job {
 fn jobs() -> Vec<Job> {
     let mut jobs = vec![];
     jobs.extend(crate::auth::jobs::jobs());
+    jobs.extend(crate::booking::jobs());
     jobs.extend(crate::ledger::jobs::jobs());
     jobs.extend(crate::reconciliation::jobs::jobs());
     jobs.extend(crate::pricing::jobs());

@@ -3,25 +3,27 @@
 //! Each function works in the payment's open transaction, and locks the booking before anything
 //! else. Lock order: booking, payment, trips by number, bucket.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use domain::ids::TripId;
 use domain::ledger::{Account, Entry, EntryKind, Posting};
 use domain::money::{Currency, Minor};
+use domain::seatmap::SeatMap;
 use domain::time::Instant;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::db::{self, BookingRow, CouponRow};
-use super::issue;
+use super::db::{self, Before, BookingRow, CouponRow};
+use super::issue::issue;
+use super::load::{Stock, lock_stocks};
 use super::service::BookingError;
 use super::state::{Deadline, State};
 use crate::db::DbError;
 use crate::keys::HubKeys;
 use crate::ledger::{self, AccountCache, NewEntry};
 use crate::outbox::{self, Happened};
+use crate::pricing;
 use crate::tenant::TenantTx;
-use crate::ticketing::inventory::{load_inventory, lock_trip};
 
 /// What is to pay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,46 +124,41 @@ pub async fn paid(
         return Ok(Outcome::Already);
     }
     let coupons = db::coupons(tx, booking).await?;
-    if is_still_to_be_had(tx, &row, &coupons).await? {
-        issue::issue(tx, keys, &row, &coupons, money, now).await?;
+    let stocks = lock_stocks(tx, coupons.iter().map(|c| c.trip)).await?;
+    let before = db::before(tx, &coupons).await?;
+    if is_still_to_be_had(&row, &coupons, &stocks, &before) {
+        issue(tx, keys, &row, &coupons, (&stocks, &before), money, now).await?;
         return Ok(Outcome::Issued);
     }
     post_for_refund(tx, &row, money, now).await?;
     Ok(Outcome::SeatsGone)
 }
 
-/// Whether every seat may become a ticket; locks the trips.
-async fn is_still_to_be_had(
-    tx: &mut TenantTx,
+/// Whether every seat may become a ticket.
+pub(super) fn is_still_to_be_had(
     row: &BookingRow,
     coupons: &[CouponRow],
-) -> Result<bool, DbError> {
-    if matches!(row.state, State::Confirmed | State::Cancelled) {
-        return Ok(false);
-    }
+    stocks: &BTreeMap<TripId, Stock>,
+    before: &BTreeMap<i16, Before>,
+) -> bool {
     let open = row.state.is_open();
-    let trips: BTreeSet<TripId> = coupons.iter().map(|c| c.trip).collect();
-    for trip in trips {
-        // An open booking's claims are its own: the lock only makes a cancellation of the trip
-        // come before or after.
-        lock_trip(tx, trip).await?;
-        let free = open || are_free(tx, trip, coupons).await?;
-        let state = db::trip_state(tx, trip).await?;
-        let over = matches!(state.as_str(), "cancelled" | "arrived");
-        if !free || over || (!open && state == "departed") {
-            return Ok(false);
-        }
+    if !open && row.state != State::Expired {
+        return false;
     }
-    Ok(true)
-}
-
-/// Whether the pool holds the seats that these coupons had on a trip.
-async fn are_free(tx: &mut TenantTx, trip: TripId, coupons: &[CouponRow]) -> Result<bool, DbError> {
-    let Some(mut inventory) = load_inventory(tx, trip).await? else {
-        return Ok(false);
-    };
-    let mut seats = coupons.iter().filter(|c| c.trip == trip);
-    Ok(seats.all(|c| inventory.pool.take(c.seat, c.legs).is_ok()))
+    let mut pools: BTreeMap<TripId, SeatMap> = stocks
+        .iter()
+        .map(|(trip, stock)| (*trip, stock.pool.clone()))
+        .collect();
+    coupons.iter().all(|c| {
+        let Some((stock, pool)) = stocks.get(&c.trip).zip(pools.get_mut(&c.trip)) else {
+            return false;
+        };
+        let over = matches!(stock.state.as_str(), "cancelled" | "arrived");
+        let sold = before.get(&c.no).is_some_and(|b| b.is_sold);
+        // An open booking's claims are its own; what ran out has to be free, and the bus there.
+        let free = open || (stock.state != "departed" && pool.take(c.seat, c.legs).is_ok());
+        free && !over && !sold
+    })
 }
 
 /// Money without a seat: owed back to the customer.
@@ -171,7 +168,7 @@ async fn post_for_refund(
     money: &Paid,
     now: Instant,
 ) -> Result<(), BookingError> {
-    let zone = db::company_zone(tx).await?;
+    let zone = crate::company::zone_of(tx).await?;
     let line = |account, amount_minor| Posting {
         account,
         amount_minor,
@@ -209,6 +206,7 @@ pub async fn release(
         return Ok(false);
     }
     let trips = db::end_unpaid(tx, booking, to).await?;
+    pricing::give_back(tx, booking, now).await?;
     let kind = if to == State::Expired {
         "booking.expired"
     } else {

@@ -1,37 +1,44 @@
-//! One booking, one transaction.
+//! Holds and bookings: one wish, one transaction.
+//!
+//! The trips' rows are locked in the order of their numbers, seats are picked and claimed, the
+//! answer is kept under the request's key, and all of it commits at once. A seat that is taken
+//! all the same is refused by the database, and the wish looks again.
 
-use std::collections::BTreeMap;
+mod make;
+
+pub(super) use make::pick;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use domain::fare::FareIndex;
-use domain::ids::{CompanyId, SaleOrdinal, TicketId};
-use domain::ingest::TicketState;
-use domain::layout::SeatLayout;
-use domain::ledger::{Account, Entry, EntryKind, sale_postings};
-use domain::money::Minor;
-use domain::ticket::{SignedTicket, TicketClaim, sign_ticket};
-use domain::time::{Instant, Zone};
-use domain::trip::Trip;
+use domain::ids::{CompanyId, SeatNo, TripId};
+use domain::money::{Currency, Minor};
+use domain::passenger::PassengerClass;
+use domain::ticket::SignedTicket;
+use domain::time::Instant;
+use domain::trip::{Legs, Trip};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::contact::{Contact, Passenger};
 use super::db;
-use super::decide::{NewBooking, Refusal, SeatSale, decide};
-use crate::company::{fares_of, fresh_uuid, layout_of};
-use crate::db::{Db, DbError};
+use super::decide::{Journey, Refusal};
+use super::state::{Deadline, State};
+use crate::access::Identity;
+use crate::db::DbError;
+use crate::http::Api;
 use crate::idempotency::{self, Answer, IdempotencyKey, Replay};
-use crate::keys::HubKeys;
-use crate::ledger::{self, AccountCache, NewEntry};
-use crate::sync::buckets::{take_changes, trip_bucket};
+use crate::pricing::{Channel, PriceRefusal};
 use crate::tenant::TenantTx;
-use crate::ticketing::inventory::{load_inventory, lock_trip};
-use crate::ticketing::tickets::{TicketRow, insert_tickets};
+use crate::vault::VaultError;
 
 /// How often a booking looks again when somebody else took its seat meanwhile.
 const ATTEMPTS_MAX: u32 = 50;
 /// What may fire when the application's lock did not hold, or a reference came up twice.
-const WORTH_ANOTHER_LOOK: [&str; 2] = ["ticket_no_overlap", "booking_company_id_reference_key"];
-/// Letters and digits that nobody confuses.
-const REFERENCE_DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const WORTH_ANOTHER_LOOK: [&str; 3] = [
+    "ticket_no_overlap",
+    "claim_no_overlap",
+    "booking_company_id_reference_key",
+];
 
 static LOOKED_AGAIN: AtomicU64 = AtomicU64::new(0);
 
@@ -41,36 +48,102 @@ pub fn looked_again() -> u64 {
     LOOKED_AGAIN.load(Ordering::Relaxed)
 }
 
-/// A ticket of a booking.
+/// Which seats a booking is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BookedTicket {
-    /// As it goes into the QR code.
-    pub ticket: SignedTicket,
-    /// What is painted on the seat.
-    pub seat_label: String,
-    /// What was paid.
-    pub fare_minor: Minor,
+pub enum Seats {
+    /// To be picked.
+    Fresh(Vec<Journey>),
+    /// Held before, by who knows the secret.
+    Held {
+        /// The hold.
+        hold: Uuid,
+        /// Of its token.
+        secret_hash: [u8; 32],
+    },
 }
 
-/// A booking that was made.
+/// Who books.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Booked {
+pub struct Who {
+    /// The customer.
+    pub contact: Contact,
+    /// A party that travels as one.
+    pub group: Option<String>,
+    /// One per coupon, or one per seat of a single journey when all have as many; or none.
+    pub passengers: Vec<Passenger>,
+    /// Paid in cash to the office, this moment.
+    pub cash: bool,
+}
+
+/// A wish for seats.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which seats.
+    pub seats: Seats,
+    /// For whom; a hold has no name.
+    pub who: Option<Who>,
+    /// Who asks.
+    pub identity: Identity,
+    /// The account that the booking belongs to.
+    pub person: Option<Uuid>,
+    /// A voucher's code; a hold brings its own.
+    pub voucher: Option<String>,
+    /// Where it is sold.
+    pub channel: Channel,
+}
+
+/// A seat of a booking that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeSeat {
+    /// From 1.
+    pub coupon_no: i16,
+    /// On which trip.
+    pub trip: TripId,
+    /// The seat.
+    pub seat: SeatNo,
+    /// What is painted on it.
+    pub label: String,
+    /// Its legs.
+    pub legs: Legs,
+    /// Code of the stop to board at.
+    pub from_stop: String,
+    /// Code of the stop to leave at.
+    pub to_stop: String,
+    /// Who sits there.
+    pub class: PassengerClass,
+    /// What the fare table says.
+    pub fare_minor: Minor,
+    /// Off that.
+    pub discount_minor: Minor,
+    /// Once paid.
+    pub ticket: Option<SignedTicket>,
+}
+
+/// A hold or booking that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
     /// Its number.
     pub id: Uuid,
     /// What the customer is told.
     pub reference: String,
-    /// Which trip.
-    pub trip: Trip,
-    /// What all tickets cost.
+    /// Where it stands.
+    pub state: State,
+    /// What all seats cost.
     pub total_minor: Minor,
+    /// ISO 4217.
+    pub currency: Currency,
     /// When.
     pub created_at: Instant,
-    /// One per passenger, in the order of the wish.
-    pub tickets: Vec<BookedTicket>,
+    /// While unpaid: when its seats go back.
+    pub deadline: Option<Deadline>,
+    /// Of a hold: what opens it again, told once.
+    pub token: Option<String>,
+    /// In the order of the wish.
+    pub seats: Vec<MadeSeat>,
 }
 
 /// What was decided.
-pub type Decision = Result<Booked, Refusal>;
+pub type Decision = Result<Made, Refusal>;
 
 /// Why there is no decision.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +151,9 @@ pub enum BookingError {
     /// The operating system gave no random bytes.
     #[error("the system gives no random bytes: {0}")]
     NoEntropy(getrandom::Error),
+    /// Personal data could not be sealed or opened.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -89,21 +165,20 @@ impl From<getrandom::Error> for BookingError {
     }
 }
 
-/// Books seats, or says again what was answered to this key. `render` turns the decision into
-/// the answer that is kept.
-pub async fn book(
-    db: &Db,
-    keys: &HubKeys,
+/// Holds or books seats, or says again what was answered to this key. `render` turns the decision
+/// into the answer that is kept.
+pub async fn make(
+    api: &Api,
     company: CompanyId,
     key: &IdempotencyKey,
-    wish: &NewBooking,
+    wanted: &Wanted,
     now: Instant,
     render: impl Fn(&Decision) -> Answer,
 ) -> Result<Replay, BookingError> {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        match book_once(db, keys, company, key, wish, now, &render).await {
+        match make_once(api, company, key, wanted, now, &render).await {
             Err(BookingError::Db(error)) if attempts < ATTEMPTS_MAX && is_lost_race(&error) => {
                 LOOKED_AGAIN.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%error, attempts, "a booking looks again");
@@ -120,159 +195,107 @@ fn is_lost_race(error: &DbError) -> bool {
             .is_some_and(|name| WORTH_ANOTHER_LOOK.contains(&name))
 }
 
-async fn book_once(
-    db: &Db,
-    keys: &HubKeys,
+async fn make_once(
+    api: &Api,
     company: CompanyId,
     key: &IdempotencyKey,
-    wish: &NewBooking,
+    wanted: &Wanted,
     now: Instant,
     render: &impl Fn(&Decision) -> Answer,
 ) -> Result<Replay, BookingError> {
-    let mut tx = db.tenant(company).await?;
+    let mut tx = api.db.tenant(company).await?;
     if let Some(known) = idempotency::claim(&mut tx, key).await? {
         return Ok(known);
     }
-    let decision = decide_and_store(&mut tx, keys, wish, now).await?;
+    let decision = match (&wanted.seats, &wanted.who) {
+        (Seats::Fresh(journeys), who) => {
+            make::fresh(&mut tx, api, journeys, who.as_ref(), wanted, now).await?
+        }
+        (Seats::Held { hold, secret_hash }, Some(who)) => {
+            make::named(&mut tx, api, (*hold, secret_hash), who, wanted, now).await?
+        }
+        (Seats::Held { .. }, None) => Err(Refusal::UnknownHold),
+    };
+    if let Err(Refusal::NoPrice(PriceRefusal::Voucher(_))) = &decision {
+        // The seats were taken before the voucher was: undone, and the refusal alone is kept.
+        tx.rollback().await?;
+        tx = api.db.tenant(company).await?;
+        if let Some(known) = idempotency::claim(&mut tx, key).await? {
+            return Ok(known);
+        }
+    }
     let answer = render(&decision);
     idempotency::record(&mut tx, key, &answer, now).await?;
     tx.commit().await?;
     Ok(Replay::Again(answer))
 }
 
-async fn decide_and_store(
+/// What a hold's token is known by.
+pub fn secret_hash(secret: &[u8]) -> [u8; 32] {
+    Sha256::digest(secret).into()
+}
+
+/// The unpaid hold that this secret opens, its row locked.
+pub(super) async fn open_hold(
     tx: &mut TenantTx,
-    keys: &HubKeys,
-    wish: &NewBooking,
+    hold: Uuid,
+    secret_hash: &[u8; 32],
     now: Instant,
-) -> Result<Decision, BookingError> {
-    let Some(trip) = lock_trip(tx, wish.trip).await? else {
-        return Ok(Err(Refusal::UnknownTrip(wish.trip)));
+) -> Result<Result<(db::BookingRow, Deadline), Refusal>, DbError> {
+    let Some(row) = db::lock_booking(tx, hold).await? else {
+        return Ok(Err(Refusal::UnknownHold));
     };
-    let Some(inventory) = load_inventory(tx, wish.trip).await? else {
-        return Ok(Err(Refusal::UnknownTrip(wish.trip)));
+    let Some(deadline) = row.deadline().filter(|_| row.state == State::Held) else {
+        return Ok(Err(Refusal::HoldOver));
     };
-    let fares = fares_of(tx, &trip).await?;
-    let fares = fares.as_ref().map(FareIndex::new).unwrap_or_default();
-    let layout = layout_of(tx, &trip).await?;
-    let sales = match decide(&trip, &inventory, &fares, layout.as_ref(), wish, now) {
-        Ok(sales) => sales,
+    if row.secret_hash.as_deref() != Some(&secret_hash[..]) {
+        return Ok(Err(Refusal::UnknownHold));
+    }
+    if deadline.expires_at <= now {
+        return Ok(Err(Refusal::HoldOver));
+    }
+    Ok(Ok((row, deadline)))
+}
+
+/// Keeps held seats longer, as far as the limit allows.
+pub async fn extend(
+    api: &Api,
+    company: CompanyId,
+    (hold, secret_hash): (Uuid, &[u8; 32]),
+    now: Instant,
+) -> Result<Result<(Deadline, i32), Refusal>, BookingError> {
+    let mut tx = api.db.tenant(company).await?;
+    let (row, deadline) = match open_hold(&mut tx, hold, secret_hash, now).await? {
+        Ok(open) => open,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let seats: Vec<_> = sales.iter().map(|s| s.seat).collect();
-    let ordinals = db::hub_ordinals(tx, trip.id, &seats).await?;
-    let id = fresh_uuid(now)?;
-    let mut tickets = Vec::with_capacity(sales.len());
-    for sale in &sales {
-        let ordinal = ordinals.get(&sale.seat).copied().unwrap_or(0);
-        let claim = claim_of(&trip, sale, SaleOrdinal(ordinal.saturating_add(1)), now)?;
-        tickets.push(BookedTicket {
-            ticket: sign_ticket(&claim, keys.kid(), keys.signing_key()),
-            seat_label: label(layout.as_ref(), sale),
-            fare_minor: sale.fare_minor,
-        });
-    }
-    let total = Minor::checked_sum(sales.iter().map(|s| s.fare_minor));
-    let booked = Booked {
-        id,
-        reference: fresh_reference()?,
-        total_minor: total.ok_or_else(|| DbError::damaged("a fare beyond all money"))?,
-        trip,
-        created_at: now,
-        tickets,
+    let Some(longer) = deadline.extended(now) else {
+        return Ok(Err(Refusal::HoldLimit {
+            until: deadline.expires_at,
+        }));
     };
-    store(tx, &booked, &sales, wish).await?;
-    Ok(Ok(booked))
+    db::set_expiry(&mut tx, hold, longer.expires_at).await?;
+    tx.commit().await?;
+    Ok(Ok((longer, row.version + 1)))
 }
 
-fn label(layout: Option<&SeatLayout>, sale: &SeatSale) -> String {
-    layout.map_or_else(|| sale.seat.to_string(), |l| l.label(sale.seat))
-}
-
-fn claim_of(
-    trip: &Trip,
-    sale: &SeatSale,
-    ordinal: SaleOrdinal,
+/// Gives held seats back.
+pub async fn give_back(
+    api: &Api,
+    company: CompanyId,
+    (hold, secret_hash): (Uuid, &[u8; 32]),
     now: Instant,
-) -> Result<TicketClaim, getrandom::Error> {
-    Ok(TicketClaim {
-        id: TicketId(fresh_uuid(now)?),
-        trip: trip.id,
-        seat: sale.seat,
-        from: sale.legs.from(),
-        to: sale.legs.to(),
-        class: sale.class,
-        ordinal,
-        issued_at: now,
-        lease: None,
-        layout_version: trip.layout_version,
-        test: false,
-    })
+) -> Result<Result<(), Refusal>, BookingError> {
+    let mut tx = api.db.tenant(company).await?;
+    if let Err(refusal) = open_hold(&mut tx, hold, secret_hash, now).await? {
+        return Ok(Err(refusal));
+    }
+    super::release(&mut tx, hold, State::Cancelled, now).await?;
+    tx.commit().await?;
+    Ok(Ok(()))
 }
 
-fn fresh_reference() -> Result<String, getrandom::Error> {
-    let mut bits = [0; 8];
-    getrandom::fill(&mut bits)?;
-    let digits: String = bits
-        .iter()
-        .map(|b| char::from(REFERENCE_DIGITS[usize::from(b & 31)]))
-        .collect();
-    let (first, second) = digits.split_at(4);
-    Ok(format!("{first}-{second}"))
-}
-
-/// Writes the tickets, the booking and its entry.
-async fn store(
-    tx: &mut TenantTx,
-    booked: &Booked,
-    sales: &[SeatSale],
-    wish: &NewBooking,
-) -> Result<(), BookingError> {
-    let zone = db::company_zone(tx).await?;
-    let bucket = trip_bucket(booked.trip.id);
-    let count = booked.tickets.len() as i64;
-    let taken = take_changes(tx, &BTreeMap::from([(bucket.clone(), count)])).await?;
-    let first = taken.get(&bucket).copied().unwrap_or(count) - count + 1;
-    let rows: Vec<TicketRow> = booked
-        .tickets
-        .iter()
-        .zip(sales)
-        .zip(first..)
-        .map(|((booked_ticket, sale), change_no)| TicketRow {
-            ticket: booked_ticket.ticket,
-            legs: sale.legs,
-            issuer: None,
-            shift: None,
-            booking: Some(booked.id),
-            fare_minor: sale.fare_minor,
-            currency: booked.trip.currency,
-            state: TicketState::Live,
-            change_no,
-        })
-        .collect();
-    insert_tickets(tx, &rows).await?;
-    db::insert_booking(tx, booked, &wish.contact.name, &wish.contact.phone).await?;
-    let entry = NewEntry {
-        id: booked.id,
-        entry: entry_of(booked, &zone)?,
-    };
-    let mut accounts = AccountCache::new();
-    ledger::post(tx, &mut accounts, &[entry], booked.created_at).await?;
-    Ok(())
-}
-
-/// Paid online, owed to the passenger until the trip departs.
-fn entry_of(booked: &Booked, zone: &Zone) -> Result<Entry, DbError> {
-    let date = booked
-        .created_at
-        .local_date(zone)
-        .ok_or_else(|| DbError::damaged("the hub's clock"))?;
-    let owed = Account::DeferredRevenue(booked.trip.id);
-    let lines = booked
-        .tickets
-        .iter()
-        .map(|t| (t.ticket.claim.id, owed, t.fare_minor));
-    let postings = sale_postings([(Account::OnlineClearing, booked.total_minor)], lines);
-    Entry::new(EntryKind::Sale, booked.trip.currency, date, postings)
-        .map_err(|unbalanced| DbError::damaged(unbalanced.to_string()))
+/// Code of a stop of a trip.
+pub(super) fn stop_code(trip: &Trip, seq: domain::ids::StopSeq) -> String {
+    trip.stop(seq).map(|s| s.code.0.clone()).unwrap_or_default()
 }

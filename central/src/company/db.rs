@@ -90,6 +90,18 @@ pub async fn zone_and_currency(db: &Db, company: CompanyId) -> Result<(Zone, Cur
         .ok_or_else(|| DbError::damaged(format!("company {company}")))
 }
 
+/// The zone of the company's office, in an open transaction.
+pub(crate) async fn zone_of(tx: &mut TenantTx) -> Result<Zone, DbError> {
+    let zone = sqlx::query_scalar!(
+        "SELECT zone FROM company WHERE company_id = $1",
+        tx.company().0
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    zone.parse()
+        .map_err(|_| DbError::damaged(format!("the time zone {zone}")))
+}
+
 /// The company with this name.
 pub async fn find_by_name(db: &Db, name: &str) -> Result<Option<CompanyId>, DbError> {
     let id = sqlx::query_scalar!("SELECT company_by_name($1)", name)

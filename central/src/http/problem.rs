@@ -3,11 +3,10 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::access::Permission;
-use crate::booking::{BookingError, Refusal};
 use crate::db::DbError;
 
 /// The media type of a problem document.
@@ -192,49 +191,5 @@ impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         tracing::error!(%error, "a request failed");
         Self::unavailable()
-    }
-}
-
-impl From<BookingError> for Problem {
-    fn from(error: BookingError) -> Self {
-        tracing::error!(%error, "a booking failed");
-        Self::unavailable()
-    }
-}
-
-impl From<&Refusal> for Problem {
-    fn from(refusal: &Refusal) -> Self {
-        let detail = refusal.to_string();
-        let conflict = |kind, title| Self::new(StatusCode::CONFLICT, kind, title, &detail);
-        match refusal {
-            Refusal::UnknownTrip(_) => Self::not_found(&detail),
-            Refusal::NoSuchJourney { .. } => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "no-such-journey",
-                "No such journey",
-                &detail,
-            ),
-            Refusal::NoFare { .. } => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "no-fare",
-                "Not on sale",
-                &detail,
-            ),
-            Refusal::BoardingClosed { stop } => {
-                conflict("boarding-closed", "Boarding has closed").with("stop", stop.0.as_str())
-            }
-            Refusal::SoldOut {
-                trip,
-                from,
-                to,
-                wanted,
-                seats_left,
-            } => conflict("sold-out", "Sold out")
-                .with("trip", trip.0)
-                .with("from", from.0.as_str())
-                .with("to", to.0.as_str())
-                .with("wanted", json!(wanted))
-                .with("seats_left", json!(seats_left)),
-        }
     }
 }

@@ -2,5 +2,6 @@
 
 mod bookings;
 mod books;
+mod holds;
 mod lists;
 pub(crate) mod site;

@@ -227,7 +227,7 @@ impl Hub {
             .collect()
     }
 
-    /// A customer books; the same `key` is the same booking.
+    /// A customer books at the office and pays in cash; the same `key` is the same booking.
     pub fn book(
         &self,
         key: &str,
@@ -239,8 +239,9 @@ impl Hub {
         let body = json!({
             "trip": trip, "from": from, "to": to, "passengers": passengers,
             "contact": {"name": party.passengers[0].name, "phone": party.phone},
+            "pay": "cash",
         });
-        self.public
+        self.office
             .post("/bookings", &[("idempotency-key", key)], &body)
             .map_err(|error| self.child.blame(error))
     }

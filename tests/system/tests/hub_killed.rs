@@ -69,7 +69,7 @@ impl Booking {
             key: world.dice.uuid(),
             body: json!({
                 "trip": trip.id, "from": "LUN", "to": trip.stops[1], "passengers": ["adult"],
-                "contact": {"name": "Chanda", "phone": "+260970000001"},
+                "contact": {"name": "Chanda", "phone": "+260970000001"}, "pay": "cash",
             }),
         }
     }

@@ -70,7 +70,7 @@ fn tickets_of_counter_and_hub_verify_in_another_language_and_altered_ones_do_not
         }
         let body = json!({
             "trip": trip.id, "from": "LUN", "to": trip.stops[1], "passengers": ["child"],
-            "contact": {"name": "Chanda", "phone": "+260970000001"},
+            "contact": {"name": "Chanda", "phone": "+260970000001"}, "pay": "cash",
         });
         let key = world.dice.uuid();
         let office = world.hub.office();

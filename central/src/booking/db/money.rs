@@ -25,7 +25,10 @@ pub(in crate::booking) struct BookingRow {
     pub(in crate::booking) currency: Currency,
     pub(in crate::booking) expires_at: Option<Instant>,
     pub(in crate::booking) expires_last: Option<Instant>,
+    pub(in crate::booking) secret_hash: Option<Vec<u8>>,
     pub(in crate::booking) paid_by: Option<Uuid>,
+    pub(in crate::booking) created_at: Instant,
+    pub(in crate::booking) version: i32,
 }
 
 /// A seat of a booking.
@@ -54,7 +57,7 @@ pub(in crate::booking) async fn lock_booking(
 ) -> Result<Option<BookingRow>, DbError> {
     let row = sqlx::query!(
         "SELECT booking_id, reference, state, total_minor, paid_minor, currency, expires_at_ms,
-                expires_last_ms, paid_by
+                expires_last_ms, secret_hash, paid_by, created_at_ms, version
          FROM booking WHERE company_id = $1 AND booking_id = $2 FOR UPDATE",
         tx.company().0,
         booking
@@ -72,7 +75,10 @@ pub(in crate::booking) async fn lock_booking(
             paid_minor: Minor(r.paid_minor),
             expires_at: r.expires_at_ms.map(Instant),
             expires_last: r.expires_last_ms.map(Instant),
+            secret_hash: r.secret_hash,
             paid_by: r.paid_by,
+            created_at: Instant(r.created_at_ms),
+            version: r.version,
         })
     })
     .transpose()
@@ -110,41 +116,49 @@ pub(in crate::booking) async fn coupons(
         .collect()
 }
 
-/// The state of a trip in the day's work.
-pub(in crate::booking) async fn trip_state(
-    tx: &mut TenantTx,
-    trip: TripId,
-) -> Result<String, DbError> {
-    let state = sqlx::query_scalar!(
-        "SELECT state FROM trip WHERE company_id = $1 AND trip_id = $2",
-        tx.company().0,
-        trip.0 as i64
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    Ok(state)
+/// What became of a coupon's seat before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::booking) struct Before {
+    /// How often the hub itself has sold it.
+    pub(in crate::booking) last_ordinal: u16,
+    /// A live ticket stands on it.
+    pub(in crate::booking) is_sold: bool,
 }
 
-/// How often the hub itself has sold each seat of a trip.
-pub(in crate::booking) async fn hub_ordinals(
+/// What became of the seats of some coupons before, by coupon number.
+pub(in crate::booking) async fn before(
     tx: &mut TenantTx,
-    trip: TripId,
-    seats: &[SeatNo],
-) -> Result<BTreeMap<SeatNo, u16>, DbError> {
-    let seats: Vec<i32> = seats.iter().map(|s| i32::from(s.0)).collect();
+    coupons: &[CouponRow],
+) -> Result<BTreeMap<i16, Before>, DbError> {
+    fn column<T>(rows: &[CouponRow], pick: impl Fn(&CouponRow) -> T) -> Vec<T> {
+        rows.iter().map(pick).collect()
+    }
     let rows = sqlx::query!(
-        r#"SELECT seat, max(ordinal) AS "last!" FROM ticket
-           WHERE company_id = $1 AND trip_id = $2 AND issuer_node IS NULL AND seat = ANY($3)
-           GROUP BY seat"#,
+        r#"SELECT w.no AS "no!",
+                  COALESCE(max(k.ordinal) FILTER (WHERE k.issuer_node IS NULL), 0) AS "last!",
+                  bool_or(k.state = 0 AND k.legs && int4range(w.a, w.b)) AS "is_sold!"
+           FROM UNNEST($2::smallint[], $3::bigint[], $4::int[], $5::int[], $6::int[])
+               AS w(no, trip, seat, a, b)
+           JOIN ticket k ON k.company_id = $1 AND k.trip_id = w.trip AND k.seat = w.seat
+           GROUP BY w.no"#,
         tx.company().0,
-        trip.0 as i64,
-        &seats
+        &column(coupons, |c| c.no),
+        &column(coupons, |c| c.trip.0 as i64),
+        &column(coupons, |c| i32::from(c.seat.0)),
+        &column(coupons, |c| i32::from(c.legs.from().0)),
+        &column(coupons, |c| i32::from(c.legs.to().0))
     )
     .fetch_all(tx.conn())
     .await?;
     Ok(rows
         .into_iter()
-        .map(|r| (SeatNo(r.seat as u16), r.last as u16))
+        .map(|r| {
+            let before = Before {
+                last_ordinal: r.last as u16,
+                is_sold: r.is_sold,
+            };
+            (r.no, before)
+        })
         .collect())
 }
 

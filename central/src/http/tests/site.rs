@@ -1,9 +1,11 @@
 //! A hub's HTTP side with the Zambian network in it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Mutex;
 
-use domain::ids::CompanyId;
+use domain::ids::{CompanyId, TripId};
 use domain::time::Instant;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -27,6 +29,8 @@ pub struct Site {
     pub api: Api,
     pub base: String,
     serving: JoinHandle<()>,
+    /// The token of each company's office.
+    offices: Mutex<BTreeMap<CompanyId, String>>,
 }
 
 /// An answer.
@@ -64,6 +68,7 @@ impl Site {
             api,
             base,
             serving,
+            offices: Mutex::default(),
         }
     }
 
@@ -93,7 +98,16 @@ impl Site {
         let token = company::create_token(&self.db.db, id, "office", NOW)
             .await
             .unwrap();
+        let mut offices = self.offices.lock().unwrap();
+        offices.insert(id, token.token.clone());
         (id, token.token)
+    }
+
+    /// The token of the office that runs a trip.
+    pub async fn office_of(&self, trip: u64) -> String {
+        let company = company::company_of_trip(&self.db.db, TripId(trip));
+        let company = company.await.unwrap().unwrap();
+        self.offices.lock().unwrap()[&company].clone()
     }
 
     /// The first trip of a company from Lusaka to Livingstone.
@@ -119,14 +133,54 @@ impl Site {
         ask(&self.base, path, Some(body.to_owned()), headers.collect()).await
     }
 
-    /// Books adults from Lusaka to Livingstone.
+    /// Sells adults tickets from Lusaka to Livingstone, for cash at the office.
     pub async fn book(&self, trip: u64, key: &str, adults: usize) -> Answer {
-        let body = booking(trip, adults).to_string();
+        let mut body = booking(trip, adults);
+        body["pay"] = "cash".into();
+        let bearer = format!("Bearer {}", self.office_of(trip).await);
+        let headers = [
+            ("content-type", "application/json"),
+            ("idempotency-key", key),
+            ("authorization", &bearer),
+        ];
+        self.post("/bookings", &headers, &body.to_string()).await
+    }
+
+    /// Posts as nobody in particular, under a key.
+    pub async fn ask(&self, path: &str, key: &str, body: &Value) -> Answer {
         let headers = [
             ("content-type", "application/json"),
             ("idempotency-key", key),
         ];
-        self.post("/bookings", &headers, &body).await
+        self.post(path, &headers, &body.to_string()).await
+    }
+
+    /// Any method, with the headers of a hold.
+    pub async fn with_token(&self, method: &str, path: &str, token: &str) -> Answer {
+        let url = format!("{}{path}", self.base);
+        let (method, token) = (method.to_owned(), token.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            let agent: ureq::Agent = ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .build()
+                .into();
+            let mut response = match method.as_str() {
+                "GET" => agent.get(&url).header("hold-token", &token).call(),
+                "DELETE" => agent.delete(&url).header("hold-token", &token).call(),
+                _ => agent.post(&url).header("hold-token", &token).send_empty(),
+            }
+            .unwrap();
+            let content_type = response.headers().get("content-type");
+            Answer {
+                status: response.status().as_u16(),
+                content_type: content_type
+                    .and_then(|v| v.to_str().ok())
+                    .unwrap_or_default()
+                    .to_owned(),
+                text: response.body_mut().read_to_string().unwrap(),
+            }
+        });
+        asked.await.unwrap()
     }
 
     /// Books until so many seats are left for the whole journey.

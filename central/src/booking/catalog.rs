@@ -1,0 +1,150 @@
+//! What selling reads again and again and hardly ever changes, remembered per process.
+//!
+//! A trip is remembered with the version of its row, a price with the version of the company's
+//! prices, both of which the locking statement gives; a layout never changes under its version.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use domain::ids::{CompanyId, StopCode, TripId};
+use domain::layout::SeatLayout;
+use domain::money::Currency;
+use domain::passenger::PassengerClass;
+use domain::time::{Instant, ServiceDate};
+use domain::trip::Trip;
+
+use super::decide::Price;
+use crate::pricing::Channel;
+
+/// The most things of one kind that are remembered.
+const REMEMBERED_MAX: usize = 20_000;
+
+/// A trip as its row has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TripFacts {
+    /// The trip.
+    pub trip: Trip,
+    /// The company's code of its route.
+    pub route_code: String,
+    /// Per stop.
+    pub boarding_closes: Vec<Instant>,
+}
+
+/// Everything that a price without a voucher depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PriceKey {
+    /// Whose, and at which version of its prices.
+    pub company: (CompanyId, i64),
+    /// The fare table.
+    pub table: String,
+    /// The route's code.
+    pub route: String,
+    /// Where from.
+    pub from: StopCode,
+    /// Where to.
+    pub to: StopCode,
+    /// For whom.
+    pub class: PassengerClass,
+    /// Where it is sold.
+    pub channel: Channel,
+    /// Of departure; of sale where the bus leaves; of sale at the office.
+    pub days: [Day; 3],
+}
+
+/// A day as a key.
+pub type Day = (i16, i8, i8);
+
+/// A day as a key; a moment beyond all calendars counts to no day.
+pub fn day(date: Option<ServiceDate>) -> Day {
+    date.map_or((0, 0, 0), |d| (d.0.year(), d.0.month(), d.0.day()))
+}
+
+#[derive(Debug, Clone)]
+struct Versioned<T> {
+    version: i64,
+    value: Arc<T>,
+}
+
+type LayoutKey = (CompanyId, String, u16);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    companies: HashMap<TripId, CompanyId>,
+    currencies: HashMap<CompanyId, Currency>,
+    trips: HashMap<(CompanyId, TripId), Versioned<TripFacts>>,
+    layouts: HashMap<LayoutKey, Arc<SeatLayout>>,
+    prices: HashMap<PriceKey, Price>,
+}
+
+/// What is remembered of one database.
+#[derive(Debug, Default)]
+pub struct Catalog(Mutex<Remembered>);
+
+fn keep<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, value: V) {
+    // Forgetting everything now and then costs less than knowing what to forget.
+    if map.len() >= REMEMBERED_MAX {
+        map.clear();
+    }
+    map.insert(key, value);
+}
+
+impl Catalog {
+    fn open(&self) -> std::sync::MutexGuard<'_, Remembered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which company runs a trip: for ever the same.
+    pub fn company_of(&self, trip: TripId) -> Option<CompanyId> {
+        self.open().companies.get(&trip).copied()
+    }
+
+    /// Remembers which company runs a trip.
+    pub fn keep_company(&self, trip: TripId, company: CompanyId) {
+        keep(&mut self.open().companies, trip, company);
+    }
+
+    /// What a company is paid in.
+    pub fn currency(&self, company: CompanyId) -> Option<Currency> {
+        self.open().currencies.get(&company).copied()
+    }
+
+    /// Remembers what a company is paid in.
+    pub fn keep_currency(&self, company: CompanyId, currency: Currency) {
+        keep(&mut self.open().currencies, company, currency);
+    }
+
+    /// The trip, where its row still has this version.
+    pub fn trip(&self, company: CompanyId, trip: TripId, version: i64) -> Option<Arc<TripFacts>> {
+        let known = self.open().trips.get(&(company, trip)).cloned()?;
+        (known.version == version).then_some(known.value)
+    }
+
+    /// Remembers a trip.
+    pub fn keep_trip(&self, company: CompanyId, version: i64, value: Arc<TripFacts>) {
+        let key = (company, value.trip.id);
+        keep(&mut self.open().trips, key, Versioned { version, value });
+    }
+
+    /// The layout of a trip.
+    pub fn layout(&self, company: CompanyId, trip: &Trip) -> Option<Arc<SeatLayout>> {
+        let key = (company, trip.layout.clone(), trip.layout_version.0);
+        self.open().layouts.get(&key).cloned()
+    }
+
+    /// Remembers a layout.
+    pub fn keep_layout(&self, company: CompanyId, layout: Arc<SeatLayout>) {
+        let key = (company, layout.id.clone(), layout.version.0);
+        keep(&mut self.open().layouts, key, layout);
+    }
+
+    /// A price, where it was asked for before.
+    pub fn price(&self, key: &PriceKey) -> Option<Price> {
+        self.open().prices.get(key).copied()
+    }
+
+    /// Remembers a price.
+    pub fn keep_price(&self, key: PriceKey, price: Price) {
+        keep(&mut self.open().prices, key, price);
+    }
+}
