@@ -11,6 +11,9 @@ use crate::{packages, process};
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub struct BenchOptions {
+    /// What to measure: `edge` (selling, scanning, draining) or `booking` (bookings, search)
+    #[arg(value_parser = ["edge", "booking"], default_value = "edge")]
+    what: String,
     /// Fewer repetitions: figures within some ten percent
     #[arg(long)]
     quick: bool,
@@ -66,6 +69,7 @@ pub fn bench(workspace: &Workspace, options: &BenchOptions) -> Result<i32> {
         "bench",
     ]))?;
     let mut command = Command::new(workspace.program("release", "bench"));
+    command.arg(&options.what);
     command.env("MWIMULE_BIN_DIR", workspace.target.join("release"));
     if options.quick {
         command.arg("--quick");
@@ -84,6 +88,8 @@ pub fn stress(workspace: &Workspace, options: &StressOptions) -> Result<i32> {
         build.arg("-p").arg(simulator);
     }
     process::run_ok(build.args(["-p", "stress"]))?;
+    // By itself, so that no product program is built with its features.
+    build_weak_hub(workspace, true)?;
     let mut command = stress_program(workspace, "release");
     match &options.name {
         Some(name) => command.arg(name),
@@ -94,6 +100,24 @@ pub fn stress(workspace: &Workspace, options: &StressOptions) -> Result<i32> {
     }
     add_json(&mut command, options.json.as_deref())?;
     finish(&mut command)
+}
+
+/// Builds the hub whose locks can be switched off, into a file of its own.
+pub fn build_weak_hub(workspace: &Workspace, release: bool) -> Result<()> {
+    let mut build = workspace.cargo();
+    build.args([
+        "build",
+        "-p",
+        "stress",
+        "--features",
+        "weaken",
+        "--bin",
+        "weak-hub",
+    ]);
+    if release {
+        build.arg("--release");
+    }
+    process::run_ok(&mut build)
 }
 
 /// The program that holds the heavy cases, told where the others are.

@@ -293,6 +293,7 @@ fn run_counted(runner: Runner, command: &mut Command) -> Result<Report> {
 /// Each heavy case at a tenth of its size, as a step of its own in the count.
 fn run_stress(workspace: &Workspace) -> Result<Report> {
     let program = || measure::stress_program(workspace, "debug");
+    measure::build_weak_hub(workspace, false)?;
     let cases = process::output(program().arg("--list"))?;
     let mut report = Report::default();
     for case in cases.split_whitespace() {

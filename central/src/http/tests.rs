@@ -4,4 +4,5 @@ mod bookings;
 mod books;
 mod holds;
 mod lists;
+mod search;
 pub(crate) mod site;

@@ -3,6 +3,7 @@
 //! `docs/bench.md` says what is measured and how.
 
 mod bare;
+mod booking;
 mod dice;
 mod drain;
 mod edge;
@@ -26,6 +27,9 @@ use report::{Report, median, rounded};
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 struct Args {
+    /// What to measure
+    #[arg(value_enum, default_value_t = What::Edge)]
+    what: What,
     /// Fewer repetitions: figures within some ten percent
     #[arg(long)]
     quick: bool,
@@ -40,6 +44,15 @@ struct Args {
     seed: u64,
 }
 
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// Sales, scans, checks and draining of a node
+    Edge,
+    /// Bookings and search at the hub
+    Booking,
+}
+
 /// A line of progress.
 fn say(what: &str) {
     let mut out = std::io::stdout().lock();
@@ -50,6 +63,9 @@ fn say(what: &str) {
 fn main() -> Result<()> {
     let args = Args::parse();
     let started = Instant::now();
+    if args.what == What::Booking {
+        return bookings(&args, started);
+    }
     let (edge_amount, drain_amount) = if args.quick {
         (
             edge::Amount {
@@ -101,6 +117,34 @@ fn main() -> Result<()> {
     if let Some(file) = &args.json {
         let text = serde_json::to_string_pretty(&report)?;
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        say(&format!("the figures are in {}", file.display()));
+    }
+    say(&format!("took {:.0} s", started.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Bookings and search.
+fn bookings(args: &Args, started: Instant) -> Result<()> {
+    let amount = if args.quick {
+        booking::Amount {
+            lasts: std::time::Duration::from_secs(5),
+            trips: 5_000,
+            tickets: 100_000,
+            searches: 400,
+        }
+    } else {
+        booking::Amount {
+            lasts: std::time::Duration::from_secs(20),
+            trips: 50_000,
+            tickets: 1_000_000,
+            searches: 4_000,
+        }
+    };
+    let report = booking::measure(args.quick, args.seed, amount)?;
+    let text = serde_json::to_string_pretty(&report)?;
+    say(&text);
+    if let Some(file) = &args.json {
+        std::fs::write(file, &text).with_context(|| format!("cannot write {}", file.display()))?;
         say(&format!("the figures are in {}", file.display()));
     }
     say(&format!("took {:.0} s", started.elapsed().as_secs_f64()));

@@ -8,6 +8,7 @@
 mod payments;
 mod redis;
 mod report;
+mod seats;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ use report::Report;
 type Case = (&'static str, fn(&Options) -> Result<Report>);
 
 const CASES: &[Case] = &[("payments", payments::run), ("redis", redis::run)];
+const CASES: &[Case] = &[("redis", redis::run), ("seats", seats::run)];
 
 /// Runs one heavy case against real programs
 #[derive(Debug, Parser)]

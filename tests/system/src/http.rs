@@ -70,11 +70,26 @@ impl Caller {
     /// POST with further headers.
     pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
         let mut request = self.agent.post(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let response = request.send_json(body);
         Self::answer(response).with_context(|| format!("POST {path}"))
+    }
+
+    /// DELETE with further headers.
+    pub fn delete_with(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+        let mut request = self.agent.delete(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Self::answer(request.call()).with_context(|| format!("DELETE {path}"))
     }
 
     /// POST that must succeed.

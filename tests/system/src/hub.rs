@@ -63,7 +63,13 @@ impl Hub {
 
     /// The same with further words for `serve`.
     pub fn found_with(place: &Place, name: &str, further: &[&str]) -> Result<Self> {
+        Self::found_as(place, "mwimule-hub", name, further)
+    }
+
+    /// The same with another program that speaks as the hub does.
+    pub fn found_as(place: &Place, program: &str, name: &str, further: &[&str]) -> Result<Self> {
         let mut hub = Self::bare(place, name)?;
+        hub.program = place.program(program)?;
         hub.further = further.iter().map(|&word| word.to_owned()).collect();
         hub.start()?;
         hub.command(&[
@@ -157,6 +163,11 @@ impl Hub {
         Ok(())
     }
 
+    /// Its database, as its owner.
+    pub fn postgres_url(&self) -> &str {
+        &self.postgres_url
+    }
+
     /// Its data folder.
     pub fn data(&self) -> &Path {
         &self.data
@@ -175,6 +186,11 @@ impl Hub {
     /// Its API as the office sees it.
     pub fn office(&self) -> Caller {
         Caller::new(&self.base, Some(&self.token))
+    }
+
+    /// Its API as everybody sees it.
+    pub fn public(&self) -> Caller {
+        Caller::new(&self.base, None)
     }
 
     /// Every row of a paged list.

@@ -235,15 +235,13 @@ pub async fn show(
             detail,
         ));
     }
-    match read::by_reference(&api, &reference, &asker).await? {
-        Some(whole) => Ok(Tagged::ok(whole.version, BookingView::whole(whole))),
-        None => {
-            if guessing {
-                guesses(&api, &counter, 1).await;
-            }
-            Err(unknown())
-        }
+    if let Some(whole) = read::by_reference(&api, &reference, &asker).await? {
+        return Ok(Tagged::ok(whole.version, BookingView::whole(whole)));
     }
+    if guessing {
+        guesses(&api, &counter, 1).await;
+    }
+    Err(unknown())
 }
 
 /// How many wrong guesses there were; none while the cache is away.

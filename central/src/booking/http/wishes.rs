@@ -267,10 +267,9 @@ pub(super) fn voucher(code: Option<&str>) -> Result<Option<String>, Problem> {
 /// Where this caller's sale is made.
 pub(super) fn channel(caller: &Caller, company: CompanyId) -> Channel {
     match caller.identity {
-        Identity::Anonymous => Channel::Online,
         Identity::Key(_) => Channel::Partner,
         Identity::Person(_) if caller.may_in(Permission::Sell, company) => Channel::Counter,
-        Identity::Person(_) => Channel::Online,
+        Identity::Anonymous | Identity::Person(_) => Channel::Online,
     }
 }
 

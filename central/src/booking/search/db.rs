@@ -107,10 +107,11 @@ pub(in crate::booking) async fn rides(
     };
     let ((from_ids, from_codes), (to_ids, to_codes)) = (column(from), column(to));
     let day = date.to_string();
-    let rows = match ends {
-        Ends::Both | Ends::Begin => sqlx::query_as!(
-            RideRow,
-            r#"SELECT t.operator_id, t.trip_id, t.route_code, t.route, t.headsign, t.seat_count,
+    let rows =
+        match ends {
+            Ends::Both | Ends::Begin => sqlx::query_as!(
+                RideRow,
+                r#"SELECT t.operator_id, t.trip_id, t.route_code, t.route, t.headsign, t.seat_count,
                    t.state, t.delay_ms, t.currency, t.fare_table_id,
                    a.stop_code AS from_code, a.seq AS from_seq, a.zone AS from_zone,
                    a.departs_at_ms, b.stop_code AS to_code, b.seq AS to_seq, b.zone AS to_zone,
@@ -124,20 +125,20 @@ pub(in crate::booking) async fn rides(
                    AND ($7 OR (b.operator_id, b.stop_code) IN (
                        SELECT * FROM UNNEST($3::uuid[], $4::text[])))
                ORDER BY a.departs_at_ms, a.trip_id, b.seq LIMIT $8"#,
-            &from_ids,
-            &from_codes,
-            &to_ids,
-            &to_codes,
-            day,
-            now.0,
-            ends == Ends::Begin,
-            most
-        )
-        .fetch_all(db.pool())
-        .await?,
-        Ends::End => sqlx::query_as!(
-            RideRow,
-            r#"SELECT t.operator_id, t.trip_id, t.route_code, t.route, t.headsign, t.seat_count,
+                &from_ids,
+                &from_codes,
+                &to_ids,
+                &to_codes,
+                day,
+                now.0,
+                ends == Ends::Begin,
+                most
+            )
+            .fetch_all(db.pool())
+            .await?,
+            Ends::End => sqlx::query_as!(
+                RideRow,
+                r#"SELECT t.operator_id, t.trip_id, t.route_code, t.route, t.headsign, t.seat_count,
                    t.state, t.delay_ms, t.currency, t.fare_table_id,
                    a.stop_code AS from_code, a.seq AS from_seq, a.zone AS from_zone,
                    a.departs_at_ms, b.stop_code AS to_code, b.seq AS to_seq, b.zone AS to_zone,
@@ -149,15 +150,15 @@ pub(in crate::booking) async fn rides(
                JOIN search_call a ON a.trip_id = b.trip_id AND a.seq < b.seq
                WHERE a.closes_at_ms >= $4 AND t.state IN ('scheduled', 'boarding', 'departed')
                ORDER BY a.departs_at_ms, a.trip_id LIMIT $5"#,
-            &to_ids,
-            &to_codes,
-            day,
-            now.0,
-            most
-        )
-        .fetch_all(db.pool())
-        .await?,
-    };
+                &to_ids,
+                &to_codes,
+                day,
+                now.0,
+                most
+            )
+            .fetch_all(db.pool())
+            .await?,
+        };
     rows.into_iter().map(RideRow::read).collect()
 }
 
@@ -321,9 +322,8 @@ pub(in crate::booking) async fn put(
 ) -> Result<(), DbError> {
     let company = tx.company().0;
     let ids: Vec<i64> = trips.iter().map(|t| t.0.trip.id.0 as i64).collect();
-    let text = |f: fn(&TripFacts) -> String| -> Vec<String> {
-        trips.iter().map(|t| f(&t.0)).collect()
-    };
+    let text =
+        |f: fn(&TripFacts) -> String| -> Vec<String> { trips.iter().map(|t| f(&t.0)).collect() };
     sqlx::query!(
         "INSERT INTO search_trip (trip_id, operator_id, route_code, route, headsign, seat_count,
              state, delay_ms, currency, fare_table_id)
@@ -371,12 +371,9 @@ pub(in crate::booking) async fn put(
             closes.push(facts.boarding_closes.get(seq).map_or(0, |t| t.0));
         }
     }
-    sqlx::query!(
-        "DELETE FROM search_call WHERE trip_id = ANY($1)",
-        &ids
-    )
-    .execute(tx.conn())
-    .await?;
+    sqlx::query!("DELETE FROM search_call WHERE trip_id = ANY($1)", &ids)
+        .execute(tx.conn())
+        .await?;
     sqlx::query!(
         "INSERT INTO search_call (trip_id, seq, operator_id, stop_code, zone, day, arrives_at_ms,
              departs_at_ms, closes_at_ms)
