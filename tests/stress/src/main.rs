@@ -23,8 +23,11 @@ use report::Report;
 /// A case by its name. The name is its module's.
 type Case = (&'static str, fn(&Options) -> Result<Report>);
 
-const CASES: &[Case] = &[("payments", payments::run), ("redis", redis::run)];
-const CASES: &[Case] = &[("redis", redis::run), ("seats", seats::run)];
+const CASES: &[Case] = &[
+    ("payments", payments::run),
+    ("redis", redis::run),
+    ("seats", seats::run),
+];
 
 /// Runs one heavy case against real programs
 #[derive(Debug, Parser)]
