@@ -70,7 +70,8 @@ impl Caller {
     /// POST with further headers.
     pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
         let mut request = self.agent.post(format!("{}{path}", self.base));
-        if let Some(token) = &self.token {
+        let named = headers.iter().any(|(name, _)| *name == "authorization");
+        if let Some(token) = self.token.as_ref().filter(|_| !named) {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         for (name, value) in headers {
