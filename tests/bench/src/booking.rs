@@ -237,7 +237,7 @@ async fn search(
     let mut clients = JoinSet::new();
     for _ in 0..SEARCHERS {
         let (address, loaded) = (address.to_owned(), Arc::clone(loaded));
-        let mut dice = Dice::new(dice.below(u64::MAX));
+        let mut dice = Dice::new(dice.number());
         clients.spawn(async move {
             let mut client = Client::connect(&address, "").await?;
             let mut took = vec![];

@@ -160,7 +160,10 @@ fn pay_all(hub: &Hub, redis: &mut Redis, count: usize) -> Result<Paying> {
             let office = hub.office();
             scope.spawn(move || {
                 for (n, (key, retries)) in plans.iter().enumerate().skip(client).step_by(CLIENTS) {
-                    let headers = [("idempotency-key", key.as_str()), ("authorization", bearer.as_str())];
+                    let headers = [
+                        ("idempotency-key", key.as_str()),
+                        ("authorization", bearer.as_str()),
+                    ];
                     let one = pay(&office, n + 1, &headers, *retries);
                     let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
                     all.requests += retries + 1;

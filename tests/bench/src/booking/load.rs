@@ -64,9 +64,9 @@ pub struct Loaded {
 impl Loaded {
     /// Something to search for that is there.
     pub fn wish(&self, dice: &mut Dice) -> String {
-        let trip = &self.all[dice.below(self.all.len() as u64) as usize];
-        let from = dice.below(STOPS as u64 - 1) as usize;
-        let to = from + 1 + dice.below((STOPS - from - 1) as u64) as usize;
+        let trip = &self.all[dice.below(self.all.len())];
+        let from = dice.below(STOPS - 1);
+        let to = from + 1 + dice.below(STOPS - from - 1);
         let name = |code: &str| town_name(code[1..].parse().unwrap_or(0));
         let (from, to) = (&trip.stops[from], &trip.stops[to]);
         // Half by code, half by a name with a slip of the finger.
