@@ -10,11 +10,13 @@ pub mod front;
 mod health;
 mod home;
 pub mod idempotent;
+pub mod jose;
 mod keys;
 pub mod list;
 pub mod listing;
 pub mod network;
 mod office;
+mod openapi;
 pub mod problem;
 mod trips;
 
@@ -23,7 +25,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -124,23 +127,45 @@ fn described() -> OpenApiRouter<Api> {
 }
 
 /// The OpenAPI 3.1 document.
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    described().into_openapi()
+pub fn openapi() -> serde_json::Value {
+    completed(&described().into_openapi())
+}
+
+fn completed(document: &utoipa::openapi::OpenApi) -> serde_json::Value {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    openapi::complete(&mut document);
+    document
+}
+
+/// The viewer of the document.
+fn viewer() -> Router<Api> {
+    let config = utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none");
+    let pages: Router<Api> = utoipa_swagger_ui::SwaggerUi::new("/docs")
+        .config(config)
+        .into();
+    pages.layer(map_response(async |mut response: Response| {
+        let policy = HeaderValue::from_static(front::VIEWER_POLICY);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        response
+    }))
 }
 
 /// Every route.
 pub fn router(api: Api) -> Router {
     let (routes, document) = described().split_for_parts();
-    let document = axum::Json(document);
+    let document = axum::Json(completed(&document));
     routes
         .route(
             "/openapi.json",
             axum::routing::get(move || async { document }),
         )
         .route("/", axum::routing::get(home::page))
+        .merge(viewer())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(from_fn(in_time))
+        .layer(from_fn_with_state(api.clone(), jose::pass))
         .layer(from_fn_with_state(api.clone(), front::pass))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(api)

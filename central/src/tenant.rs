@@ -87,4 +87,4 @@ impl TenantTx {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

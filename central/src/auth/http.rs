@@ -25,7 +25,7 @@ use super::contact::Contact;
 use super::error::AuthError;
 use super::keyring::{Jwk, KEY_SET_MS};
 use crate::clock;
-use crate::http::{Api, ClientAddress, Problem};
+use crate::http::{Api, ClientAddress, Problem, jose};
 
 /// The longest password that is looked at, in bytes.
 const PASSWORD_BYTES_MAX: usize = 512;
@@ -71,7 +71,7 @@ pub struct KeySet {
     keys: Vec<Jwk>,
 }
 
-/// The public keys of access tokens, for every service that checks one.
+/// The public keys of access tokens (`use` is `sig`), and the one to encrypt bodies to (`enc`).
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth", security(()),
     responses((status = 200, body = KeySet), (status = "default", body = Problem)))]
 pub async fn jwks(
@@ -80,7 +80,8 @@ pub async fn jwks(
     let now = clock::now();
     let ring = api.auth.keyring(&api.db, &api.vault, now).await?;
     let kept = format!("public, max-age={}", KEY_SET_MS / 1000);
-    let keys = ring.published(now);
+    let mut keys = ring.published(now);
+    keys.extend(jose::published(&api.vault));
     Ok(([(header::CACHE_CONTROL, kept)], Json(KeySet { keys })))
 }
 

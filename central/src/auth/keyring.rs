@@ -65,13 +65,13 @@ pub fn thumbprint(key: &VerifyingKey) -> String {
 pub struct Jwk {
     /// `OKP`.
     pub kty: &'static str,
-    /// `Ed25519`.
+    /// `Ed25519` of tokens, `X25519` of encrypted bodies.
     pub crv: &'static str,
-    /// `sig`.
+    /// `sig` or `enc`.
     #[serde(rename = "use")]
     #[schema(rename = "use")]
     pub key_use: &'static str,
-    /// `EdDSA`.
+    /// `EdDSA` or `ECDH-ES`.
     pub alg: &'static str,
     /// Its name in a token's header.
     pub kid: String,

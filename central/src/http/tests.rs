@@ -2,7 +2,9 @@
 
 mod bookings;
 mod books;
+mod document;
 mod holds;
 mod lists;
+mod roles;
 mod search;
 pub(crate) mod site;

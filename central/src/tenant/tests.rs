@@ -1,9 +1,14 @@
 //! What one company sees of another: nothing.
 
+pub(crate) mod rows;
+
+use std::collections::BTreeMap;
+
 use domain::event::{EventBody, ScanRecord, ShiftOpened, VoidReason, VoidRecord};
 use domain::ids::ShiftNo;
 use domain::money::{Currency, Minor};
 use domain::scan::ScanAnswer;
+use rows::Catalogue;
 use sqlx::AssertSqlSafe;
 
 use crate::testing::{TestCompany, TestDb, TestNode, deliver};
@@ -115,4 +120,184 @@ async fn no_company_can_write_in_the_name_of_another() {
         .await;
     let said = forged.unwrap_err().to_string();
     assert!(said.contains("row-level security"), "{said}");
+}
+
+/// Tables without a company, each with why no company's rows can leak through it.
+const OF_THE_HUB: [(&str, &str); 9] = [
+    ("hub", "one row: which incarnation of the hub this is"),
+    (
+        "person",
+        "belongs to no company; read by id or blind index only",
+    ),
+    ("session", "of a person"),
+    ("refresh_token", "of a session"),
+    (
+        "one_use_code",
+        "of a person or a contact, found by its hash",
+    ),
+    ("recovery_code", "of a person"),
+    ("throttle", "counts of keyed hashes"),
+    ("auth_key", "signs tokens of every company"),
+    ("person_log", "what happened to a person's account"),
+];
+
+/// Tenant tables that the generator makes no row of, each with why.
+const NOT_MADE: [(&str, &str); 0] = [];
+
+#[tokio::test]
+async fn every_table_of_companies_forces_row_level_security_and_no_role_of_the_hub_escapes_it() {
+    let test = TestDb::new().await.unwrap();
+    let mut owner = test.owner().await.unwrap();
+    let catalogue = Catalogue::read(&mut owner).await;
+    let tables: Vec<(String, bool, bool, String, bool)> = sqlx::query_as(
+        "SELECT relname::text, relrowsecurity, relforcerowsecurity, relowner::regrole::text,
+             EXISTS (SELECT 1 FROM pg_policies p WHERE p.tablename = relname
+                 AND p.policyname = 'tenant' AND p.cmd = 'ALL'
+                 AND p.qual LIKE '%current_company()%'
+                 AND p.with_check LIKE '%current_company()%')
+         FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace",
+    )
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    for (table, enabled, forced, owned_by, policy) in &tables {
+        assert_ne!(owned_by, "mwimule_app", "{table}");
+        if catalogue.tenant_tables().contains(table.as_str()) {
+            assert!(
+                *enabled && *forced && *policy,
+                "{table}: end its migration with SELECT protect_tenant_tables()"
+            );
+        }
+    }
+    let escapes: Vec<String> = sqlx::query_scalar(
+        "SELECT r.rolname::text FROM pg_roles r WHERE r.rolname = 'mwimule_app'
+             AND (r.rolsuper OR r.rolbypassrls
+                  OR EXISTS (SELECT 1 FROM pg_auth_members m WHERE m.member = r.oid))",
+    )
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    assert!(
+        escapes.is_empty(),
+        "mwimule_app must neither bypass nor inherit"
+    );
+    let loose: Vec<String> = sqlx::query_scalar(
+        "SELECT tablename || '.' || policyname FROM pg_policies
+         WHERE schemaname = 'public' AND policyname <> 'tenant'
+             AND (roles && ARRAY['public', 'mwimule_app']::name[])",
+    )
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    assert!(
+        loose.is_empty(),
+        "policies that let the hub's role see more: {loose:?}"
+    );
+    let views: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class WHERE relkind IN ('v', 'm')
+             AND relnamespace = 'public'::regnamespace
+             AND NOT coalesce(reloptions::text LIKE '%security_invoker=true%', false)",
+    )
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    assert!(
+        views.is_empty(),
+        "views that read as their owner: {views:?}"
+    );
+    let functions: Vec<String> = sqlx::query_scalar(
+        "SELECT proname::text FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace
+             AND (proconfig IS NULL OR proconfig::text NOT LIKE '%search_path=%'
+                  OR has_function_privilege('public', oid, 'EXECUTE'))",
+    )
+    .fetch_all(&mut owner)
+    .await
+    .unwrap();
+    assert!(
+        functions.is_empty(),
+        "functions that act as their owner need a search_path and no EXECUTE for PUBLIC: {functions:?}"
+    );
+    let known: BTreeMap<&str, &str> = OF_THE_HUB.into_iter().collect();
+    let unknown: Vec<&str> = catalogue
+        .other_tables()
+        .into_iter()
+        .filter(|t| !t.starts_with("_sqlx") && !known.contains_key(t))
+        .collect();
+    assert!(
+        unknown.is_empty(),
+        "tables without company_id; say here why no company leaks through them: {unknown:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_row_of_any_table_exists_for_its_own_company_only() {
+    let test = TestDb::new().await.unwrap();
+    let first = TestCompany::new(&test.db, 1).await.unwrap();
+    live(&first).await;
+    let second = TestCompany::new(&test.db, 2).await.unwrap();
+    let mut owner = test.owner().await.unwrap();
+    let catalogue = Catalogue::read(&mut owner).await;
+    person(&mut owner).await;
+    let filled = catalogue.fill(&mut owner, first.id, "Marked").await;
+    let excused: BTreeMap<&str, &str> = NOT_MADE.into_iter().collect();
+    let failed: BTreeMap<_, _> = filled
+        .failed
+        .iter()
+        .filter(|(table, _)| !excused.contains_key(table.as_str()))
+        .collect();
+    assert!(failed.is_empty(), "no row could be made: {failed:#?}");
+
+    for table in catalogue.tenant_tables() {
+        if excused.contains_key(table) {
+            continue;
+        }
+        let count = format!("SELECT count(*) FROM {table} WHERE company_id = $1");
+        let counted = async |as_company| {
+            let mut tx = test.db.tenant(as_company).await.unwrap();
+            let seen: Result<i64, _> = sqlx::query_scalar(AssertSqlSafe(count.clone()))
+                .bind(first.id.0)
+                .fetch_one(tx.conn())
+                .await;
+            seen
+        };
+        assert_eq!(counted(second.id).await.unwrap(), 0, "{table}");
+        assert!(counted(first.id).await.unwrap() > 0, "{table}");
+        for change in [
+            format!("UPDATE {table} SET company_id = company_id WHERE company_id = $1"),
+            format!("DELETE FROM {table} WHERE company_id = $1"),
+            format!(
+                "INSERT INTO {table} SELECT (r).* FROM (SELECT jsonb_populate_record(NULL::{table}, $2) AS r) AS one WHERE $1::uuid IS NOT NULL"
+            ),
+        ] {
+            let mut tx = test.db.tenant(second.id).await.unwrap();
+            let row = serde_json::Value::Object(filled.rows[table].clone());
+            let mut query = sqlx::query(AssertSqlSafe(change.clone())).bind(first.id.0);
+            if change.starts_with("INSERT") {
+                query = query.bind(row);
+            }
+            match query.execute(tx.conn()).await {
+                Ok(done) => assert_eq!(done.rows_affected(), 0, "{change}"),
+                Err(error) => {
+                    let said = error.to_string();
+                    let refused = [
+                        "permission denied",
+                        "row-level security",
+                        "non-DEFAULT value",
+                    ];
+                    assert!(refused.iter().any(|r| said.contains(r)), "{change}: {said}");
+                }
+            }
+        }
+    }
+}
+
+/// Somebody whom memberships can be of.
+async fn person(owner: &mut sqlx::PgConnection) {
+    sqlx::query(
+        "INSERT INTO person (person_id, name_sealed, email_blind, created_at_ms)
+         VALUES (gen_random_uuid(), '', '\x01', 0)",
+    )
+    .execute(owner)
+    .await
+    .unwrap();
 }

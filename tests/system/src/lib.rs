@@ -11,6 +11,7 @@ pub mod http;
 pub mod hub;
 pub mod place;
 pub mod process;
+pub mod python;
 pub mod redis;
 pub mod relay;
 pub mod wait;

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use system_tests::http::{list, text};
-use system_tests::{Journey, Place, Ran, World, story};
+use system_tests::{Journey, Place, Ran, World, python, story};
 
 /// What `docs/ticket-format/verify.py` needs, from PyPI.
 const LIBRARY: &str = "cwt>=3,<4";
@@ -17,27 +17,8 @@ fn docs(name: &str) -> PathBuf {
     Path::new(docs).join(name)
 }
 
-/// The folder with the library, which is fetched once for this workspace.
 fn library(place: &Place) -> Result<PathBuf> {
-    let folder = place.cache("python-cwt-3")?;
-    if !folder.exists() {
-        // Whole or not at all, and another run may be at the same.
-        let fresh = folder.with_extension(format!("new-{}", std::process::id()));
-        let mut pip = Command::new("python3");
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ]);
-        pip.arg("--target").arg(&fresh).arg(LIBRARY);
-        Ran::good(&mut pip).context("is python3-pip installed, and PyPI reachable?")?;
-        if std::fs::rename(&fresh, &folder).is_err() {
-            std::fs::remove_dir_all(&fresh)?;
-        }
-    }
-    Ok(folder)
+    python::library(place, "python-cwt-3", LIBRARY)
 }
 
 fn verify(library: &Path, arguments: &[&Path]) -> Result<String> {

@@ -121,6 +121,19 @@ impl Site {
         ask(&self.base, path, None, vec![]).await
     }
 
+    /// The headers of an answer.
+    pub async fn headers(&self, path: &str) -> axum::http::HeaderMap {
+        let url = format!("{}{path}", self.base);
+        let asked = tokio::task::spawn_blocking(move || {
+            let agent: ureq::Agent = ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .build()
+                .into();
+            agent.get(&url).call().unwrap().headers().clone()
+        });
+        asked.await.unwrap()
+    }
+
     pub async fn get_as(&self, token: &str, path: &str) -> Answer {
         let header = ("authorization".to_owned(), format!("Bearer {token}"));
         ask(&self.base, path, None, vec![header]).await
