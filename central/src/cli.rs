@@ -12,6 +12,7 @@ mod people;
 mod run_file;
 mod serve;
 mod session;
+mod vault;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -97,6 +98,9 @@ enum Command {
     /// The ledger for tax offices and regulators
     #[command(subcommand)]
     Fiscal(fiscal::FiscalCommand),
+    /// The keys that personal data is sealed with
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -195,6 +199,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Csv(command) => return csv::run(&settings, command).await,
         Command::Node(command) => node::run(&settings, command).await?,
         Command::Fiscal(command) => fiscal::run(&settings, command).await?,
+        Command::Vault(command) => vault::run(&settings, &command)?,
         Command::Openapi => openapi::print()?,
     }
     Ok(ExitCode::SUCCESS)

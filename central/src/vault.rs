@@ -5,6 +5,9 @@
 //! copied to another place does not open. Each tenant's keys come from the vault's master by
 //! HKDF-SHA256 (RFC 5869).
 
+mod db;
+pub mod reseal;
+
 use core::fmt;
 use std::path::Path;
 
@@ -16,9 +19,12 @@ use sha2::Sha256;
 
 use crate::keys::{self, KeyError};
 
+/// The first master's file; the later ones have their number before the ending.
 const MASTER_FILE: &str = "vault-master.key";
+const MASTER_NUMBER_MAX: u8 = 255;
 const SEAL_LABEL: &[u8] = b"mwimule vault seal v1";
 const BLIND_LABEL: &[u8] = b"mwimule vault blind v1";
+const JOSE_LABEL: &[u8] = b"mwimule vault jose v1";
 
 /// Where a value stands; it opens nowhere else.
 #[derive(Debug, Clone, Copy)]
@@ -65,9 +71,54 @@ impl Vault {
         }
     }
 
-    /// Reads the master of a folder, or makes it.
+    /// Reads the masters of a folder, or makes the first one.
     pub fn load_or_create(folder: &Path) -> Result<Self, KeyError> {
-        Ok(Self::from_bytes(keys::load_or_create(folder, MASTER_FILE)?))
+        let mut masters = vec![(1, keys::load_or_create(folder, MASTER_FILE)?)];
+        for number in 2..=MASTER_NUMBER_MAX {
+            let name = master_file(number);
+            if folder.join(&name).exists() {
+                masters.push((number, keys::load_or_create(folder, &name)?));
+            }
+        }
+        Ok(Self { masters })
+    }
+
+    /// Makes a further master in a folder; gives its number. None when all numbers are taken.
+    pub fn add_master(folder: &Path) -> Result<Option<u8>, KeyError> {
+        let newest = Self::load_or_create(folder)?.newest();
+        let Some(number) = newest.checked_add(1) else {
+            return Ok(None);
+        };
+        keys::load_or_create(folder, &master_file(number))?;
+        Ok(Some(number))
+    }
+
+    /// The number of the master that seals.
+    pub fn newest(&self) -> u8 {
+        self.masters.last().map_or(0, |(number, _)| *number)
+    }
+
+    /// With a further master, which seals from now on.
+    #[cfg(test)]
+    pub(crate) fn with_master(mut self, master: [u8; 32]) -> Self {
+        self.masters.push((self.newest() + 1, master));
+        self
+    }
+
+    /// A secret per master for encrypted requests, the newest last.
+    pub(crate) fn jose_secrets(&self) -> Vec<[u8; 32]> {
+        let derived = self.masters.iter().map(|(_, master)| {
+            let mut secret = [0; 32];
+            Hkdf::<Sha256>::new(None, master)
+                .expand(JOSE_LABEL, &mut secret)
+                .map(|()| secret)
+        });
+        derived.filter_map(Result::ok).collect()
+    }
+
+    /// The same value, sealed anew by the newest master.
+    pub fn reseal(&self, place: Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, VaultError> {
+        self.seal(place, &self.open(place, sealed)?)
     }
 
     /// Seals a value for one place.
@@ -129,6 +180,10 @@ impl Vault {
         mac.update(value.as_bytes());
         Ok(mac.finalize().into_bytes()[..16].to_vec())
     }
+}
+
+fn master_file(number: u8) -> String {
+    format!("vault-master.{number}.key")
 }
 
 fn derive(master: &[u8; 32], label: &[u8], company: CompanyId) -> Result<[u8; 32], VaultError> {
@@ -209,5 +264,30 @@ mod tests {
             vault.blind(company(1), "name", "+260970000001").unwrap(),
             blind
         );
+    }
+    #[test]
+    fn the_newest_master_seals_and_every_older_one_still_opens() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Vault::load_or_create(folder.path()).unwrap();
+        let here = place(1, b"row", "contact");
+        let old = first.seal(here, b"Mutale").unwrap();
+        let blind = first.blind(here.company, "phone", "+26097").unwrap();
+        assert_eq!(Vault::add_master(folder.path()).unwrap(), Some(2));
+        let both = Vault::load_or_create(folder.path()).unwrap();
+        assert_eq!(both.newest(), 2);
+        assert_eq!(both.open(here, &old).as_deref(), Ok(&b"Mutale"[..]));
+        let new = both.reseal(here, &old).unwrap();
+        assert_eq!((old[0], new[0]), (1, 2));
+        assert_eq!(both.open(here, &new).as_deref(), Ok(&b"Mutale"[..]));
+        // One that lacks the key does not open it, nor does another place.
+        assert_eq!(first.open(here, &new), Err(VaultError::Unopenable));
+        let elsewhere = place(2, b"row", "contact");
+        assert_eq!(both.reseal(elsewhere, &old), Err(VaultError::Unopenable));
+        // What is found by its blind index stays found.
+        assert_eq!(both.blind(here.company, "phone", "+26097").unwrap(), blind);
+        // The number is not authenticated by itself, but a wrong one names a wrong key.
+        let mut renumbered = new.clone();
+        renumbered[0] = 1;
+        assert_eq!(both.open(here, &renumbered), Err(VaultError::Unopenable));
     }
 }
