@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 
 use super::Api;
 use super::problem::Problem;
@@ -49,7 +49,7 @@ pub async fn pass(State(api): State<Api>, request: Request, next: Next) -> Respo
             let answer = next.run(request).await;
             encrypted(answer, &recipient)
                 .await
-                .unwrap_or_else(|problem| problem.into_response())
+                .unwrap_or_else(IntoResponse::into_response)
         }
         Err(problem) => problem.into_response(),
     }

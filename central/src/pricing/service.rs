@@ -239,7 +239,11 @@ async fn take_voucher(
         Ok(off) => off,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let bearers: Vec<Minor> = priced.passengers.iter().map(|p| p.to_pay()).collect();
+    let bearers: Vec<Minor> = priced
+        .passengers
+        .iter()
+        .map(PricedPassenger::to_pay)
+        .collect();
     for (passenger, share) in priced.passengers.iter_mut().zip(shared_out(off, &bearers)) {
         if share.0 == 0 {
             continue;

@@ -22,7 +22,7 @@ pub fn jobs() -> Vec<Job> {
         },
         Job {
             name: "scans without sales",
-            every: Duration::from_secs(300),
+            every: Duration::from_mins(5),
             run: |api| Box::pin(async move { Ok(watch_scans(&api).await?) }),
         },
     ]

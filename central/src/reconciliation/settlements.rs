@@ -81,10 +81,10 @@ pub async fn draft(
     if wish.span.0 > wish.span.1 || wish.span.1 >= today {
         return Err(SettlementError::BadSpan);
     }
-    if let Some(party) = wish.party {
-        if !rows::party_exists(tx, party).await? {
-            return Err(SettlementError::NoSuchParty(party.0));
-        }
+    if let Some(party) = wish.party
+        && !rows::party_exists(tx, party).await?
+    {
+        return Err(SettlementError::NoSuchParty(party.0));
     }
     let missing = rows::missing(tx).await?;
     let id = rows::insert(tx, wish, &missing, now).await?;

@@ -102,7 +102,7 @@ pub async fn import(
     }
     let fresh_lines: Vec<(Uuid, &Line)> = lines
         .iter()
-        .filter_map(|l| Some((*fresh.get(&l.fingerprint.to_vec())?, l)))
+        .filter_map(|l| Some((*fresh.get(l.fingerprint.as_slice())?, l)))
         .collect();
     let posted = post_own(tx, new, &fresh_lines, &zone, now).await?;
     let matched = match_account(tx, new.account, new.currency).await?;
@@ -146,7 +146,9 @@ async fn post_own(
         let (to, amount, whole) = match line.kind {
             LineKind::Fee => (Account::ProviderFees, amount, true),
             LineKind::Payout if new.account != Account::Bank => (Account::Bank, amount, true),
-            _ => (Account::ProviderFees, line.fee_minor, false),
+            LineKind::Payment | LineKind::Refund | LineKind::Payout | LineKind::Other => {
+                (Account::ProviderFees, line.fee_minor, false)
+            }
         };
         if amount == 0 {
             continue;

@@ -16,7 +16,7 @@ pub fn signature(secret: &str, at_s: u64, body: &str) -> String {
     if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) {
         mac.update(format!("{at_s}.{body}").as_bytes());
         let bytes = mac.finalize().into_bytes();
-        signed = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        signed = sim_kit::hex(&bytes);
     }
     format!("t={at_s},v1={signed}")
 }

@@ -36,7 +36,7 @@ pub async fn create(State(card): State<Card>, headers: HeaderMap, body: Bytes) -
     }
     let key = match key(&card, &headers, "payment_intents", &body) {
         Key::Answer(answer) => return answer,
-        other => other,
+        other @ (Key::None | Key::Fresh(_)) => other,
     };
     let form = pairs(&body);
     let (status, shown, fault) = created(&card, &form);
@@ -101,7 +101,7 @@ pub async fn confirm(
     }
     let key = match key(&card, &headers, &id, &body) {
         Key::Answer(answer) => return answer,
-        other => other,
+        other @ (Key::None | Key::Fresh(_)) => other,
     };
     let (status, shown, fault) = confirmed(&card, &id, &pairs(&body));
     keep(&card, &key, status, &shown);
@@ -179,7 +179,7 @@ fn decided(
 ) -> Outcome {
     let fault = match meant {
         Behaviour::Faulty(fault) => Some(fault),
-        _ => None,
+        Behaviour::Good | Behaviour::Declined(..) | Behaviour::Authenticate => None,
     };
     let slow_ms = if slow_ms == 0 { 3_000 } else { slow_ms };
     match meant {

@@ -1,6 +1,11 @@
 //! Stripe's PaymentIntents as a program: intents, confirmation, cancellation, refunds,
 //! idempotency keys, signed webhooks.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal is the whole answer, made at most once a request"
+)]
+
 mod access;
 mod book;
 mod hooks;

@@ -30,7 +30,7 @@ pub async fn create(State(card): State<Card>, headers: HeaderMap, body: Bytes) -
     }
     let key = match key(&card, &headers, "refunds", &body) {
         Key::Answer(answer) => return answer,
-        other => other,
+        other @ (Key::None | Key::Fresh(_)) => other,
     };
     let (status, shown, fault) = created(&card, &pairs(&body));
     keep(&card, &key, status, &shown);

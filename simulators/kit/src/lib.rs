@@ -19,7 +19,16 @@ pub fn random_hex(bytes: usize) -> String {
     if getrandom::fill(&mut random).is_err() {
         random.fill(0);
     }
-    random.iter().map(|b| format!("{b:02x}")).collect()
+    hex(&random)
+}
+
+/// Two characters of 0-9 and a-f for each byte.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |four: u8| char::from_digit(u32::from(four), 16).unwrap_or('0');
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 /// Milliseconds since 1970.

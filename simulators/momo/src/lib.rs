@@ -3,6 +3,11 @@
 //! It is strict where MTN is strict (subscription keys, version 4 reference ids, target
 //! environment, duplicates) and wrong where its script of faults says so.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal is the whole answer, made at most once a request"
+)]
+
 mod access;
 mod book;
 mod charges;

@@ -202,7 +202,10 @@ fn pay(office: &Caller, n: usize, headers: &[(&str, &str)], retries: usize) -> R
     let answers: Vec<_> = std::thread::scope(|scope| {
         let ask = || office.post_with(&path, headers, &wish);
         let asking: Vec<_> = (0..retries).map(|_| scope.spawn(ask)).collect();
-        asking.into_iter().map(|a| a.join()).collect()
+        asking
+            .into_iter()
+            .map(std::thread::ScopedJoinHandle::join)
+            .collect()
     });
     let mut given: Option<Value> = None;
     for answer in answers {

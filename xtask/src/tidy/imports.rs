@@ -16,7 +16,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "central",
         // The simulators in its tests only.
-        &["domain", "sync-protocol", "sync-transport", "sim-kit", "sim-momo", "sim-card"],
+        &[
+            "domain",
+            "sync-protocol",
+            "sync-transport",
+            "sim-kit",
+            "sim-momo",
+            "sim-card",
+        ],
     ),
     ("sim-kit", &[]),
     ("sim-momo", &["sim-kit"]),

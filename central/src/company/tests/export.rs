@@ -98,7 +98,8 @@ impl Hub {
                 .unwrap();
             lists.push(list);
         }
-        let rows: Vec<(String, String, String, Vec<i64>, Vec<u8>)> = sqlx::query_as(
+        type Row = (String, String, String, Vec<i64>, Vec<u8>);
+        let rows: Vec<Row> = sqlx::query_as(
             "SELECT pattern_key, run, route_code, boarding_closes_ms, body FROM trip
              WHERE company_id = $1 ORDER BY pattern_key, service_date, run",
         )

@@ -78,8 +78,13 @@ fn kind_of(schema: &Value) -> &str {
             let kinds = kinds.iter().filter_map(Value::as_str);
             kinds.into_iter().find(|k| *k != "null").unwrap_or_default()
         }
-        _ if schema.get("properties").is_some() => "object",
-        _ => "",
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+            if schema.get("properties").is_some() {
+                "object"
+            } else {
+                ""
+            }
+        }
     }
 }
 

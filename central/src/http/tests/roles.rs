@@ -87,10 +87,8 @@ impl Wants {
     /// The status that refuses this caller, if any does.
     fn refuses(&self, who: Who) -> Option<u16> {
         match (self, who) {
-            (Self::Nothing, _) => None,
-            (_, Who::Nobody) => Some(401),
-            (Self::SomePerson, Who::ReadingKey) => Some(401),
-            (Self::SomePerson, Who::Person(_)) => None,
+            (Self::Nothing, _) | (Self::SomePerson, Who::Person(_)) => None,
+            (_, Who::Nobody) | (Self::SomePerson, Who::ReadingKey) => Some(401),
             (Self::Scopes(scopes), _) => {
                 let any = scopes.iter().any(|s| who.may(*s));
                 (!any).then_some(403)
@@ -219,10 +217,8 @@ impl World {
             Some((kind, medium)) => {
                 request = request.header("content-type", kind);
                 let example = &medium["example"];
-                match example {
-                    Value::String(text) if kind != "application/json" => Body::from(text.clone()),
-                    other => Body::from(other.to_string()),
-                }
+                let text = example.as_str().filter(|_| kind != "application/json");
+                Body::from(text.map_or_else(|| example.to_string(), str::to_owned))
             }
             None => Body::empty(),
         };
@@ -248,7 +244,8 @@ fn escaped(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(byte as char);
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            out.push('%');
+            out.push_str(&domain::codec::to_hex(&[byte]).to_ascii_uppercase());
         }
     }
     out

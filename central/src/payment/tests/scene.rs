@@ -22,7 +22,7 @@ use crate::worker;
 
 pub const TOTAL: i64 = 30_000;
 pub const PHONE: &str = "+260970000001";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Scene {
     pub test: TestDb,

@@ -53,14 +53,15 @@ impl From<StatementError> for Problem {
                 tracing::error!(%error, "a statement's phone numbers could not be blinded");
                 Self::unavailable()
             }
-            StatementError::NoSuchMapping(_) => Self::unprocessable(detail),
+            StatementError::NoSuchMapping(_) | StatementError::NoSuchMovement(_) => {
+                Self::unprocessable(detail)
+            }
             StatementError::Unreadable(faults) => {
                 let faults = serde_json::to_value(faults).unwrap_or_default();
                 Self::unprocessable(detail).with("faults", faults)
             }
             StatementError::NoSuchLine(_) => Self::not_found(detail),
             StatementError::WrongState(_) => Self::conflict("wrong-state", "Wrong state", detail),
-            StatementError::NoSuchMovement(_) => Self::unprocessable(detail),
         }
     }
 }

@@ -99,10 +99,10 @@ pub fn matches(theirs: &[Theirs], ours: &[Ours]) -> Vec<Match> {
         *wanted.entry(*index).or_default() += 1;
     }
     for (line, fits) in rest.iter().zip(&candidates) {
-        if let [only] = fits[..] {
-            if wanted.get(&only) == Some(&1) {
-                found.push(pair(line, &ours[only], "amount"));
-            }
+        if let [only] = fits[..]
+            && wanted.get(&only) == Some(&1)
+        {
+            found.push(pair(line, &ours[only], "amount"));
         }
     }
     found

@@ -348,10 +348,10 @@ impl Columns {
             return Err("a cell is longer than 1000 bytes, or holds a NUL".to_owned());
         }
         let cell = |at: Option<usize>| at.and_then(|at| record.get(at)).unwrap_or_default();
-        if let (Some(_), Some(done)) = (self.status, &mapping.done) {
-            if !cell(self.status).eq_ignore_ascii_case(done) {
-                return Ok(None);
-            }
+        if let (Some(_), Some(done)) = (self.status, &mapping.done)
+            && !cell(self.status).eq_ignore_ascii_case(done)
+        {
+            return Ok(None);
         }
         let money = |at: Option<usize>| minor(cell(at), mapping.decimal_comma, exponent);
         let mut amount = match self.amount {

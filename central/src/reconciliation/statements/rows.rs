@@ -265,10 +265,10 @@ pub(super) async fn ours(
     (from, to): (Instant, Instant),
 ) -> Result<Vec<Ours>, DbError> {
     let kind = account.key().0;
-    let provider = match account {
-        Account::MobileMoneyClearing => Some("momo"),
-        Account::CardClearing => Some("card"),
-        _ => None,
+    let provider = if account == Account::MobileMoneyClearing {
+        Some("momo")
+    } else {
+        (account == Account::CardClearing).then_some("card")
     };
     let rows = sqlx::query!(
         r#"SELECT w.kind AS "kind!", w.id AS "id!", w.names AS "names!", w.amount AS "amount!",

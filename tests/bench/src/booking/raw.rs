@@ -36,7 +36,7 @@ pub fn measure(
         .status()?;
     ensure!(made.success(), "psql failed");
     let seconds = lasts.as_secs().max(1).to_string();
-    let output = Command::new(pgbench()?)
+    let output = Command::new(pgbench())
         .args(["-n", "-M", "prepared", "-j", "2", "-T", &seconds])
         .args(["-c", &clients.to_string(), "-f"])
         .arg(&file)
@@ -54,7 +54,7 @@ pub fn measure(
         .with_context(|| format!("pgbench says no rate: {said} {errors}"))
 }
 
-fn pgbench() -> Result<PathBuf> {
+fn pgbench() -> PathBuf {
     let output = Command::new("pg_config").arg("--bindir").output();
     let beside = output.ok().filter(|o| o.status.success()).map(|o| {
         let folder = String::from_utf8_lossy(&o.stdout).trim().to_owned();
@@ -66,7 +66,7 @@ fn pgbench() -> Result<PathBuf> {
             .map(|v| PathBuf::from(format!("/usr/lib/postgresql/{v}/bin/pgbench"))),
     );
     let mut found = found.filter(|path| path.is_file());
-    Ok(found.next().unwrap_or_else(|| PathBuf::from("pgbench")))
+    found.next().unwrap_or_else(|| PathBuf::from("pgbench"))
 }
 
 const SCRIPT: &str = r"
