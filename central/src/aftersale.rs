@@ -1,3 +1,25 @@
-//! After the sale: cancel, refund, exchange, rebook, wait, travel.
+//! After the sale: cancel, refund, exchange, rebook, travel.
+//!
+//! Whoever wants tickets taken back is told first what that comes to: an offer, stored with every
+//! ticket and amount. Confirming it does exactly that or, where something has changed meanwhile,
+//! nothing.
 
+mod db;
+mod extras;
 pub mod http;
+mod jobs;
+mod manifest;
+mod offer;
+mod proof;
+pub mod rules;
+mod service;
+mod trips;
+mod undo;
+
+pub use jobs::jobs;
+pub use offer::{AftersaleError, Kind, Offer, Refused};
+pub use proof::{Proof, find};
+pub use trips::trip_cancelled;
+
+#[cfg(test)]
+mod tests;

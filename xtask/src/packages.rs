@@ -47,6 +47,11 @@ pub const NEEDED_BY_TESTS: &[Package] = &[
         apt: "zbar-tools",
         why: "reads the QR codes of printed tickets back",
     },
+    Package {
+        probe: "pdftoppm",
+        apt: "poppler-utils",
+        why: "turns printed tickets into pictures, so that their QR codes can be read back",
+    },
 ];
 
 /// Finds a program in PATH or, since Debian keeps the servers elsewhere, in the newest

@@ -7,6 +7,8 @@ mod search;
 mod views;
 mod wishes;
 
+pub(crate) use bookings::locate;
+
 use axum::http::StatusCode;
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;

@@ -90,6 +90,27 @@ pub async fn by_reference(
     reference: &str,
     asker: &Asker,
 ) -> Result<Option<Whole>, BookingError> {
+    let Some((mut tx, row)) = allowed(api, reference, asker).await? else {
+        return Ok(None);
+    };
+    Ok(Some(whole(api, &mut tx, row).await?))
+}
+
+/// Company and number of the booking with a reference, where the asker may see it.
+pub async fn locate(
+    api: &Api,
+    reference: &str,
+    asker: &Asker,
+) -> Result<Option<(CompanyId, Uuid)>, BookingError> {
+    let found = allowed(api, reference, asker).await?;
+    Ok(found.map(|(tx, row)| (tx.company(), row.id)))
+}
+
+async fn allowed(
+    api: &Api,
+    reference: &str,
+    asker: &Asker,
+) -> Result<Option<(TenantTx, Shown)>, BookingError> {
     for (company, booking) in db::of_reference(&api.db, reference).await? {
         let mut tx = api.db.tenant(company).await?;
         let Some(row) = db::find(&mut tx, booking).await? else {
@@ -102,7 +123,7 @@ pub async fn by_reference(
             }
         };
         if allowed {
-            return Ok(Some(whole(api, &mut tx, row).await?));
+            return Ok(Some((tx, row)));
         }
     }
     Ok(None)

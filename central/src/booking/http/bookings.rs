@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body as ResponseBody;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
-use domain::ids::TripId;
+use domain::ids::{CompanyId, TripId};
 use domain::time::Instant;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -218,14 +218,43 @@ pub async fn show(
     Named(reference): Named<String>,
     Asked(proof): Asked<BookingProof>,
 ) -> Result<Tagged<BookingView>, Problem> {
-    let asker = asker(&caller, proof)?;
+    let (reference, asker) = guarded(&api, &caller, &reference, proof).await?;
+    match read::by_reference(&api, &reference, &asker).await? {
+        Some(whole) => Ok(Tagged::ok(whole.version, BookingView::whole(whole))),
+        None => Err(guessed(&api, &reference, &asker).await),
+    }
+}
+
+/// Company and number of a booking, under the same proof and the same limit of guesses as showing
+/// it.
+pub(crate) async fn locate(
+    api: &Api,
+    caller: &Caller,
+    reference: &str,
+    (phone, name): (Option<String>, Option<String>),
+) -> Result<(CompanyId, Uuid), Problem> {
+    let proof = BookingProof { phone, name };
+    let (reference, asker) = guarded(api, caller, reference, proof).await?;
+    match read::locate(api, &reference, &asker).await? {
+        Some(found) => Ok(found),
+        None => Err(guessed(api, &reference, &asker).await),
+    }
+}
+
+/// The reference in its one form and who asks, unless they have guessed too often.
+async fn guarded(
+    api: &Api,
+    caller: &Caller,
+    reference: &str,
+    proof: BookingProof,
+) -> Result<(String, Asker), Problem> {
+    let asker = asker(caller, proof)?;
     let reference = reference.trim().to_ascii_uppercase();
     if reference.len() > 20 || !reference.is_ascii() {
         return Err(unknown());
     }
     let guessing = matches!(asker, Asker::Knows(_));
-    let counter = format!("booking-guesses:{reference}");
-    if guessing && guesses(&api, &counter, 0).await >= GUESSES_MAX {
+    if guessing && guesses(api, &counter(&reference), 0).await >= GUESSES_MAX {
         let detail = "too many wrong guesses at this reference: try again in a quarter of an hour";
         let status = StatusCode::TOO_MANY_REQUESTS;
         return Err(Problem::new(
@@ -235,16 +264,21 @@ pub async fn show(
             detail,
         ));
     }
-    if let Some(whole) = read::by_reference(&api, &reference, &asker).await? {
-        return Ok(Tagged::ok(whole.version, BookingView::whole(whole)));
-    }
-    if guessing {
-        guesses(&api, &counter, 1).await;
-    }
-    Err(unknown())
+    Ok((reference, asker))
 }
 
-/// How many wrong guesses there were; none while the cache is away.
+/// Counts a wrong guess.
+async fn guessed(api: &Api, reference: &str, asker: &Asker) -> Problem {
+    if matches!(asker, Asker::Knows(_)) {
+        guesses(api, &counter(reference), 1).await;
+    }
+    unknown()
+}
+
+fn counter(reference: &str) -> String {
+    format!("booking-guesses:{reference}")
+}
+
 async fn guesses(api: &Api, counter: &str, more: i64) -> i64 {
     let sum = api.cache.add(counter, more, GUESSES_FORGOTTEN).await;
     sum.unwrap_or(0)
