@@ -118,7 +118,7 @@ impl Hub {
     fn book(&self, trip: u64, key: &str) -> String {
         let body = json!({
             "trip": trip, "from": "LUN", "to": "SOL", "passengers": ["adult"],
-            "contact": { "name": "Mutale", "phone": "1" },
+            "contact": { "name": "Mutale", "phone": "+260970000001" },
         });
         let request = ureq::post(self.url("/bookings")).header("idempotency-key", key);
         let mut response = request.send_json(body).unwrap();
