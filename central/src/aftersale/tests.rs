@@ -107,14 +107,25 @@ impl Shop {
 
     async fn cancel_trip(&self) -> usize {
         let trip = self.trips[0];
-        self.run(&format!(
-            "UPDATE trip SET state = 'cancelled' WHERE trip_id = {trip}"
-        ))
-        .await;
+        let bearer = format!("Bearer {}", self.clerk);
+        let headers = [
+            ("content-type", "application/json"),
+            ("authorization", bearer.as_str()),
+            ("if-match", "*"),
+        ];
+        let path = format!("/operations/trips/{trip}/cancellation");
+        let body = json!({"reason": "the road is flooded"}).to_string();
+        let offers = "SELECT count(*) FROM aftersale_offer WHERE kind = 'rebook'";
+        let before = self.number(offers).await;
+        let answer = self.site.post(&path, &headers, &body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let made = self.number(offers).await - before;
+        // Saying it twice offers nothing twice.
         let mut tx = self.site.db.db.tenant(self.company).await.unwrap();
-        let made = trip_cancelled(&mut tx, TripId(trip), Actor::System, clock::now()).await;
+        let again = trip_cancelled(&mut tx, TripId(trip), Actor::System, clock::now()).await;
         tx.commit().await.unwrap();
-        made.unwrap()
+        assert_eq!(again.unwrap(), 0);
+        usize::try_from(made).unwrap()
     }
 }
 

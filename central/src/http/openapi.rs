@@ -100,8 +100,34 @@ const SHARED: [Shared; 13] = [
     ),
 ];
 
+/// Lets the parts of a schema that is put together stand beside each other: each of them alone
+/// may refuse unknown members, but each has to bear the others'.
+fn open_parts(value: &mut Value, schemas: &Value) {
+    match value {
+        Value::Object(object) => {
+            if let Some(Value::Array(parts)) = object.get_mut("allOf") {
+                for part in parts {
+                    let named = part["$ref"].as_str().and_then(|r| r.rsplit('/').next());
+                    let whole = named.map(|name| schemas[name].clone());
+                    if let Some(whole) = whole.filter(|w| w["additionalProperties"] == false) {
+                        *part = whole;
+                    }
+                    if let Some(part) = part.as_object_mut() {
+                        part.retain(|name, v| name != "additionalProperties" || *v != false);
+                    }
+                }
+            }
+            object.values_mut().for_each(|v| open_parts(v, schemas));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|v| open_parts(v, schemas)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// Completes the document.
 pub fn complete(document: &mut Value) {
+    let written = document["components"]["schemas"].clone();
+    open_parts(document, &written);
     let schemas = document["components"]["schemas"].clone();
     let mut ids = BTreeMap::new();
     let Some(paths) = document["paths"].as_object_mut() else {

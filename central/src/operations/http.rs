@@ -57,6 +57,7 @@ impl From<TripError> for Problem {
                     Refusal::NoSuchDelay => unprocessable("wrong-delay", "No such delay"),
                 }
             }
+            TripError::Aftersale(error) => error.into(),
             TripError::Db(error) => error.into(),
         }
     }

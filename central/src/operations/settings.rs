@@ -11,7 +11,7 @@ const HOUR_MS: i64 = 3_600_000;
 /// How a company runs its day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"driving_day_ms_max": 32_400_000, "driving_week_ms_max": 201_600_000,
+#[schema(as = OperationsSettings, example = json!({"driving_day_ms_max": 32_400_000, "driving_week_ms_max": 201_600_000,
     "rest_ms_min": 39_600_000, "departs_by_itself_ms": 1_800_000, "expand_days": 14}))]
 pub struct Settings {
     /// Driving in one day without a warning, in ms.

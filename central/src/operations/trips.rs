@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::crew::Busy;
 use super::db::{self, crew, trips as rows};
 use super::state::{self, Command, Event, Refusal, TripDay};
+use crate::aftersale::{self, AftersaleError};
 use crate::audit::{self, Actor, Change};
 use crate::booking;
 use crate::db::{Db, DbError};
@@ -74,6 +75,9 @@ pub enum TripError {
     /// It cannot happen.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Its passengers could not be offered anything.
+    #[error(transparent)]
+    Aftersale(#[from] AftersaleError),
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -156,7 +160,7 @@ async fn follow(
     event: &Event,
     actor: Actor,
     now: Instant,
-) -> Result<(), DbError> {
+) -> Result<(), TripError> {
     let trip = running.trip.id;
     let mut body = json!({
         "trip": trip.0,
@@ -182,6 +186,8 @@ async fn follow(
         }
         Event::Cancelled(reason) => {
             set_free(tx, running).await?;
+            let offers = aftersale::trip_cancelled(tx, trip, actor, now).await?;
+            say("offers", offers.into());
             say("reason", reason.as_str().into());
             (now, Some("trip.cancelled"))
         }

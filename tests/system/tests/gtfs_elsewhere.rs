@@ -19,6 +19,9 @@ import json, sys
 import partridge
 
 path = sys.argv[1]
+def seconds(text):
+    hours, minutes, rest = text.split(':')
+    return int(hours) * 3600 + int(minutes) * 60 + int(rest)
 feed = partridge.load_raw_feed(path)
 days = partridge.read_service_ids_by_date(path)
 of_service = feed.trips.service_id.value_counts().to_dict()
@@ -26,7 +29,7 @@ departures = sum(of_service.get(s, 0) for services in days.values() for s in ser
 print(json.dumps({
     "agencies": len(feed.agency), "stops": len(feed.stops), "routes": len(feed.routes),
     "trips": len(feed.trips), "calls": len(feed.stop_times), "days": len(days),
-    "departures": int(departures), "latest_s": int(feed.stop_times.arrival_time.max()),
+    "departures": int(departures), "latest_s": max(seconds(t) for t in feed.stop_times.arrival_time.dropna()),
     "fares": len(feed.fare_attributes), "rules": len(feed.fare_rules),
     "zone": feed.agency.agency_timezone[0], "pruned": len(partridge.load_feed(path).stops),
 }))
