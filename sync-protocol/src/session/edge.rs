@@ -23,6 +23,8 @@ const BATCHES_IN_FLIGHT_MAX: usize = 4;
 const RETRY_MS: u64 = 3_000;
 /// How often the hub's time is asked for, in ms; it also shows that the connection lives.
 const TIME_EVERY_MS: u64 = 20_000;
+/// Frames kept that overtook the welcome: channels keep no order between each other.
+const EARLY_FRAMES_MAX: usize = 16;
 
 /// When the machine wants to be called again, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,6 +123,7 @@ struct LogProgress {
 pub struct EdgeSession {
     ready: bool,
     hello: Option<Hello>,
+    early: Vec<HubFrame>,
     logs: BTreeMap<NodeIncarnation, LogProgress>,
     in_flight: VecDeque<(NodeIncarnation, Seq)>,
     loading: bool,
@@ -264,8 +267,12 @@ impl EdgeSession {
                 through: mark.through,
                 exceptions,
             }),
-            // A frame that overtook the welcome is dropped; the hub sends it again.
-            _ if !self.ready => {}
+            // What overtook the welcome waits for it; beyond some the hub sends it again.
+            early if !self.ready => {
+                if self.early.len() < EARLY_FRAMES_MAX {
+                    self.early.push(early);
+                }
+            }
             HubFrame::Stored(mark) => self.stored(mark.incarnation, mark.through, now),
             HubFrame::Lease(request, answer) => {
                 if self.wishes.remove(&request).is_some() {
@@ -312,6 +319,9 @@ impl EdgeSession {
                 .push_back(EdgeOutput::BeginIncarnation(incarnation));
         }
         self.ask_for_leases(now);
+        for frame in core::mem::take(&mut self.early) {
+            self.handle_frame(frame, now);
+        }
     }
 
     fn ask_for_leases(&mut self, now: Uptime) {

@@ -334,6 +334,18 @@ fn a_log_and_its_buckets_cross_a_perfect_network() {
 }
 
 #[test]
+fn a_bucket_that_overtakes_the_welcome_waits_for_it_and_no_longer() {
+    let mut pair = Pair::new(1, 0, false);
+    pair.connect();
+    pair.step();
+    pair.drain_outputs();
+    assert!(pair.wire.len() > 1, "nothing to overtake the welcome");
+    pair.wire.rotate_left(1);
+    pair.drive_until_converged("overtaken");
+    assert_eq!(pair.now, Uptime(0), "it took a retry");
+}
+
+#[test]
 fn loss_doubling_and_reordering_only_delay() {
     for seed in 0..60 {
         let mut pair = Pair::new(seed, 80, true);

@@ -192,11 +192,17 @@ impl HubOffice {
                 };
                 session.handle_input(input, now);
             }
-            let Ok((_, bytes)) = connection.recv().await else {
-                return;
-            };
-            let frame = EdgeFrame::from_bytes(&bytes).unwrap();
-            session.handle_input(HubInput::Frame(frame), clock::uptime());
+            let late = session.poll_timeout();
+            let wait = late.map(|at| at.0.saturating_sub(clock::uptime().0));
+            tokio::select! {
+                frame = connection.recv() => {
+                    let Ok((_, bytes)) = frame else { return };
+                    let frame = EdgeFrame::from_bytes(&bytes).unwrap();
+                    session.handle_input(HubInput::Frame(frame), clock::uptime());
+                }
+                () = tokio::time::sleep(Duration::from_millis(wait.unwrap_or(0))),
+                    if wait.is_some() => session.handle_timeout(clock::uptime()),
+            }
         }
     }
 }

@@ -80,22 +80,22 @@ BEGIN;
 SELECT set_config('mwimule.company', 'COMPANY', true);
 SELECT pg_try_advisory_xact_lock(:n);
 SELECT fingerprint, response FROM idempotency
-    WHERE company_id = 'COMPANY' AND scope = 'raw' AND key = 'h' || :n;
+    WHERE company_id = 'COMPANY' AND scope = 'raw' AND key = 'h' || :n::text;
 SELECT body FROM trip WHERE company_id = 'COMPANY' AND trip_id = :trip FOR UPDATE;
 SELECT seat, legs FROM claim WHERE company_id = 'COMPANY' AND trip_id = :trip
     UNION ALL SELECT seat, legs FROM ticket
     WHERE company_id = 'COMPANY' AND trip_id = :trip AND state = 0;
 INSERT INTO booking (company_id, booking_id, reference, trip_id, total_minor, currency,
         created_at_ms, state, secret_hash, expires_at_ms, expires_last_ms)
-    VALUES ('COMPANY', md5('b' || :n)::uuid, 'R' || :n, :trip, 12500, 'ZMW', 1, 'held',
+    VALUES ('COMPANY', md5('b' || :n::text)::uuid, 'R' || :n::text, :trip, 12500, 'ZMW', 1, 'held',
         sha256('x'), 4000000000000, 4000000000000);
 INSERT INTO coupon (company_id, booking_id, coupon_no, trip_id, seat, legs, class, fare_minor)
-    VALUES ('COMPANY', md5('b' || :n)::uuid, 1, :trip, :seat, int4range(:leg, :leg + 1), 0, 12500);
+    VALUES ('COMPANY', md5('b' || :n::text)::uuid, 1, :trip, :seat, int4range(:leg, :leg + 1), 0, 12500);
 INSERT INTO claim (company_id, trip_id, seat, legs, kind, booking_id)
-    VALUES ('COMPANY', :trip, :seat, int4range(:leg, :leg + 1), 'hold', md5('b' || :n)::uuid);
+    VALUES ('COMPANY', :trip, :seat, int4range(:leg, :leg + 1), 'hold', md5('b' || :n::text)::uuid);
 INSERT INTO idempotency (company_id, scope, key, fingerprint, status, content_type, response,
         created_at_ms)
-    VALUES ('COMPANY', 'raw', 'h' || :n, sha256('x'), 201, 'application/json',
+    VALUES ('COMPANY', 'raw', 'h' || :n::text, sha256('x'), 201, 'application/json',
         convert_to(repeat('x', 500), 'UTF8'), 1);
 COMMIT;
 
@@ -103,52 +103,52 @@ BEGIN;
 SELECT set_config('mwimule.company', 'COMPANY', true);
 SELECT pg_try_advisory_xact_lock(-1 - :n);
 SELECT fingerprint, response FROM idempotency
-    WHERE company_id = 'COMPANY' AND scope = 'raw' AND key = 'b' || :n;
+    WHERE company_id = 'COMPANY' AND scope = 'raw' AND key = 'b' || :n::text;
 SELECT state, total_minor FROM booking
-    WHERE company_id = 'COMPANY' AND booking_id = md5('b' || :n)::uuid FOR UPDATE;
-SELECT * FROM coupon WHERE company_id = 'COMPANY' AND booking_id = md5('b' || :n)::uuid;
+    WHERE company_id = 'COMPANY' AND booking_id = md5('b' || :n::text)::uuid FOR UPDATE;
+SELECT * FROM coupon WHERE company_id = 'COMPANY' AND booking_id = md5('b' || :n::text)::uuid;
 SELECT body FROM trip WHERE company_id = 'COMPANY' AND trip_id = :trip FOR UPDATE;
 SELECT max(ordinal) FROM ticket
     WHERE company_id = 'COMPANY' AND trip_id = :trip AND seat = :seat AND issuer_node IS NULL;
-INSERT INTO bucket (company_id, name, last_change) VALUES ('COMPANY', 'trip:' || :trip, 1)
+INSERT INTO bucket (company_id, name, last_change) VALUES ('COMPANY', 'trip:' || :trip::text, 1)
     ON CONFLICT (company_id, name) DO UPDATE SET last_change = bucket.last_change + 1
     RETURNING last_change \gset
 INSERT INTO ticket (company_id, ticket_id, trip_id, seat, legs, class, ordinal, layout_version,
         issued_at_ms, kid, suite, tag, fare_minor, currency, booking_id, state, change_no)
-    VALUES ('COMPANY', md5('t' || :n)::uuid, :trip, :seat, int4range(:leg, :leg + 1), 0, 1, 1, 1,
-        '\x00000000', 0, decode(repeat('ab', 64), 'hex'), 12500, 'ZMW', md5('b' || :n)::uuid, 0,
+    VALUES ('COMPANY', md5('t' || :n::text)::uuid, :trip, :seat, int4range(:leg, :leg + 1), 0, 1, 1, 1,
+        '\x00000000', 0, decode(repeat('ab', 64), 'hex'), 12500, 'ZMW', md5('b' || :n::text)::uuid, 0,
         :last_change);
-DELETE FROM claim WHERE company_id = 'COMPANY' AND booking_id = md5('b' || :n)::uuid;
-UPDATE coupon SET state = 'issued', ticket_id = md5('t' || :n)::uuid
-    WHERE company_id = 'COMPANY' AND booking_id = md5('b' || :n)::uuid;
+DELETE FROM claim WHERE company_id = 'COMPANY' AND booking_id = md5('b' || :n::text)::uuid;
+UPDATE coupon SET state = 'issued', ticket_id = md5('t' || :n::text)::uuid
+    WHERE company_id = 'COMPANY' AND booking_id = md5('b' || :n::text)::uuid;
 UPDATE booking SET state = 'confirmed', contact_sealed = sha256('x') || sha256('y'),
         phone_blind = '\x00112233445566778899aabbccddeeff', expires_at_ms = NULL, paid_minor = 12500,
         name_blind = '\x00112233445566778899aabbccddeeff', version = 2
-    WHERE company_id = 'COMPANY' AND booking_id = md5('b' || :n)::uuid;
+    WHERE company_id = 'COMPANY' AND booking_id = md5('b' || :n::text)::uuid;
 INSERT INTO ledger_account (company_id, kind, trip_id, currency)
     VALUES ('COMPANY', 'deferred_revenue', :trip, 'ZMW')
     ON CONFLICT ON CONSTRAINT ledger_account_once DO UPDATE SET kind = EXCLUDED.kind
     RETURNING account_id \gset
 INSERT INTO ledger_entry (company_id, entry_id, kind, currency, business_date, posting_date,
         posted_at_ms)
-    VALUES ('COMPANY', md5('b' || :n)::uuid, 'sale', 'ZMW', '2026-01-01', '2026-01-01', 1);
+    VALUES ('COMPANY', md5('b' || :n::text)::uuid, 'sale', 'ZMW', '2026-01-01', '2026-01-01', 1);
 INSERT INTO ledger_posting (company_id, entry_id, line, account_id, amount_minor, ticket_id, kind)
-    VALUES ('COMPANY', md5('b' || :n)::uuid, 0, :account_id, -12500, md5('t' || :n)::uuid, 'sale'),
-        ('COMPANY', md5('b' || :n)::uuid, 1, :account_id, 12500, NULL, 'sale');
+    VALUES ('COMPANY', md5('b' || :n::text)::uuid, 0, :account_id, -12500, md5('t' || :n::text)::uuid, 'sale'),
+        ('COMPANY', md5('b' || :n::text)::uuid, 1, :account_id, 12500, NULL, 'sale');
 INSERT INTO outbox (company_id, event_id, kind, subject, body, at_ms)
-    VALUES ('COMPANY', md5('o' || :n)::uuid, 'booking.confirmed', 'booking:R' || :n, '{}', 1);
+    VALUES ('COMPANY', md5('o' || :n::text)::uuid, 'booking.confirmed', 'booking-R' || :n::text, '{}', 1);
 INSERT INTO audit_log (company_id, at_ms, actor_kind, action, subject)
-    VALUES ('COMPANY', 1, 'key', 'booking.create', 'booking:R' || :n);
+    VALUES ('COMPANY', 1, 'key', 'booking.create', 'booking-R' || :n::text);
 INSERT INTO idempotency (company_id, scope, key, fingerprint, status, content_type, response,
         created_at_ms)
-    VALUES ('COMPANY', 'raw', 'b' || :n, sha256('x'), 201, 'application/json',
+    VALUES ('COMPANY', 'raw', 'b' || :n::text, sha256('x'), 201, 'application/json',
         convert_to(repeat('x', 900), 'UTF8'), 1);
 COMMIT;
 
 BEGIN;
 SELECT set_config('mwimule.company', 'COMPANY', true);
-SELECT * FROM booking WHERE company_id = 'COMPANY' AND booking_id = md5('b' || :n)::uuid;
+SELECT * FROM booking WHERE company_id = 'COMPANY' AND booking_id = md5('b' || :n::text)::uuid;
 SELECT * FROM coupon c JOIN ticket t USING (company_id, ticket_id)
-    WHERE c.company_id = 'COMPANY' AND c.booking_id = md5('b' || :n)::uuid;
+    WHERE c.company_id = 'COMPANY' AND c.booking_id = md5('b' || :n::text)::uuid;
 COMMIT;
 ";

@@ -87,15 +87,15 @@ pub async fn prepare(hub: &BenchHub, folder: &Path, dice: &mut Dice, sales: usiz
     let code = hub.enrolment_code().await?;
     enrol(&code, folder, "bench", &TransportSettings::edge()).await?;
     let node = start(hub, folder).await?;
-    let trips = departures(&node).await?;
     // A sale takes 1.4 seats on average, and a few of each trip stay empty.
     let mut missing = (sales * 17 / 10) as i64;
+    let trips = departures(&node, missing).await?;
     let mut wishes = vec![];
     for (trip, last, seats) in trips {
         if missing <= 0 {
             break;
         }
-        let count = seats.min(SEATS_PER_REQUEST);
+        let count = wished_of(seats);
         missing -= i64::from(count);
         wishes.push(LeaseRequest {
             request: RequestId::from_bytes(dice.id()),
@@ -104,7 +104,6 @@ pub async fn prepare(hub: &BenchHub, folder: &Path, dice: &mut Dice, sales: usiz
             wants: vec![SeatWant { to: last, count }],
         });
     }
-    ensure!(missing <= 0, "the timetable has too few seats for this");
     let wanted = wishes.len();
     for wish in wishes {
         let made = node.engine().call(move |e| e.wish(&wish, clock::now()));
@@ -118,9 +117,15 @@ pub async fn prepare(hub: &BenchHub, folder: &Path, dice: &mut Dice, sales: usiz
     Ok(status.last_seq)
 }
 
-/// Trips that start at the station, once the timetable has arrived: number, last stop, seats.
-async fn departures(node: &Node) -> Result<Vec<(TripId, StopSeq, u16)>> {
-    let (started, mut before) = (Instant::now(), 0);
+/// How many seats of a trip are leased.
+fn wished_of(seats: u16) -> u16 {
+    seats.min(SEATS_PER_REQUEST)
+}
+
+/// Trips that start at the station, once those with so many seats have arrived: number, last stop,
+/// seats.
+async fn departures(node: &Node, wanted: i64) -> Result<Vec<(TripId, StopSeq, u16)>> {
+    let started = Instant::now();
     let station = StopCode(STATION.to_owned());
     loop {
         let station = station.clone();
@@ -132,14 +137,16 @@ async fn departures(node: &Node) -> Result<Vec<(TripId, StopSeq, u16)>> {
                 .collect::<Vec<_>>()
         });
         let found = found.await?;
-        // It arrives in pieces: it is there when two looks in a row show the same.
-        if !found.is_empty() && found.len() == before {
+        let seats: i64 = found.iter().map(|t| i64::from(wished_of(t.2))).sum();
+        if seats >= wanted {
             return Ok(found);
         }
-        before = found.len();
-        ensure!(started.elapsed() < PATIENCE, "no timetable has arrived");
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "of {wanted} seats only {seats} have arrived with the timetable"
+        );
         // tidy-allow-sleep: between two looks at a growing timetable
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(LOOK).await;
     }
 }
 
