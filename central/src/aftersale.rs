@@ -10,7 +10,6 @@ pub mod http;
 mod jobs;
 mod manifest;
 mod offer;
-mod proof;
 pub mod rules;
 mod service;
 mod trips;
@@ -18,7 +17,6 @@ mod undo;
 
 pub use jobs::jobs;
 pub use offer::{AftersaleError, Kind, Offer, Refused};
-pub use proof::{Proof, find};
 pub use trips::trip_cancelled;
 
 #[cfg(test)]

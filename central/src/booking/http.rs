@@ -2,12 +2,14 @@
 
 mod bookings;
 mod holds;
+mod proof;
 mod quotes;
 mod search;
 mod views;
 mod wishes;
 
-pub(crate) use bookings::locate;
+pub use proof::Proof;
+pub(crate) use proof::locate;
 
 use axum::http::StatusCode;
 use serde_json::json;

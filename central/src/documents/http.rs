@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::sheet::Size;
 use super::{DocumentError, Papers, Printed, calendar, load, qr, sheet};
 use crate::access::Caller;
-use crate::aftersale::{self, Proof};
 use crate::booking::contact;
+use crate::booking::http::{Proof, locate};
 use crate::http::extract::{Asked, Named};
 use crate::http::{Api, Problem};
 
@@ -76,7 +76,7 @@ async fn papers(
     reference: &str,
     proof: &Proof,
 ) -> Result<Papers, Problem> {
-    let (company, booking) = aftersale::find(api, caller, reference, proof).await?;
+    let (company, booking) = locate(api, caller, reference, proof).await?;
     let mut tx = api.db.tenant(company).await?;
     let name_of = |no, sealed: &[u8]| {
         let passenger = contact::open_passenger(&api.vault, company, (booking, no), sealed);

@@ -414,36 +414,6 @@ pub(super) async fn company_of(
     Ok(found.map(CompanyId))
 }
 
-/// Who made a booking, as far as it proves that it is theirs.
-#[derive(Debug)]
-pub(super) struct WhoBooked {
-    pub(super) booking: Uuid,
-    pub(super) person: Option<Uuid>,
-    pub(super) phone_blind: Option<Vec<u8>>,
-    /// Of a booking from before contacts were sealed.
-    pub(super) plain_phone: Option<String>,
-}
-
-pub(super) async fn who_booked(
-    tx: &mut TenantTx,
-    reference: &str,
-) -> Result<Option<WhoBooked>, DbError> {
-    let row = sqlx::query!(
-        "SELECT booking_id, person_id, phone_blind, contact_phone FROM booking
-         WHERE company_id = $1 AND reference = $2",
-        tx.company().0,
-        reference
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    Ok(row.map(|r| WhoBooked {
-        booking: r.booking_id,
-        person: r.person_id,
-        phone_blind: r.phone_blind,
-        plain_phone: r.contact_phone,
-    }))
-}
-
 /// A call of a provider, as it is shown.
 #[derive(Debug)]
 pub(super) struct CallRow {

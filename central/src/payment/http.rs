@@ -1,6 +1,5 @@
 //! The routes: they translate only.
 
-mod access;
 mod callbacks;
 mod payments;
 mod refunds;

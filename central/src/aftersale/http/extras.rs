@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use crate::access::{Caller, Permission};
 use crate::aftersale::db::{self, ExtraRow};
 use crate::aftersale::extras::{self, Wish};
-use crate::aftersale::proof::{Proof, find};
 use crate::audit::{self, Change};
+use crate::booking::http::{Proof, locate};
 use crate::clock;
 use crate::http::etag::{IfMatch, Tagged};
 use crate::http::extract::{Body, Named};
@@ -238,7 +238,7 @@ pub async fn sell(
     if !(1..=100).contains(&asked.count) {
         return Err(Problem::unprocessable("`count` has to be 1 to 100"));
     }
-    let (company, booking) = find(&api, &caller, &reference, &Proof::default()).await?;
+    let (company, booking) = locate(&api, &caller, &reference, &Proof::default()).await?;
     if company != staff.company {
         return Err(Problem::not_found("there is no such booking"));
     }

@@ -12,9 +12,9 @@ use uuid::Uuid;
 use crate::access::{Caller, Identity, Permission};
 use crate::aftersale::db::{self, Whose};
 use crate::aftersale::offer::{Kind, Offer};
-use crate::aftersale::proof::{Proof, find};
 use crate::aftersale::rules::Reason;
 use crate::aftersale::service::{self, Confirming, Done, Wish};
+use crate::booking::http::{Proof, locate};
 use crate::clock;
 use crate::http::extract::{Asked, Body, Named};
 use crate::http::{Api, Problem, idempotent};
@@ -254,7 +254,7 @@ pub async fn make(
         phone: asked.phone,
         name: asked.name,
     };
-    let (company, booking) = find(&api, &caller, &reference, &proof).await?;
+    let (company, booking) = locate(&api, &caller, &reference, &proof).await?;
     let wish = Wish {
         whose: Whose::Booking(booking),
         coupons: asked.coupons,
@@ -290,7 +290,7 @@ pub async fn list(
     Named(reference): Named<String>,
     Asked(proof): Asked<Proof>,
 ) -> Result<Json<OffersView>, Problem> {
-    let (company, booking) = find(&api, &caller, &reference, &proof).await?;
+    let (company, booking) = locate(&api, &caller, &reference, &proof).await?;
     let mut tx = api.db.tenant(company).await?;
     let offers = db::offers(&mut tx, booking).await?;
     Ok(Json(OffersView {

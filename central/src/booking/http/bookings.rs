@@ -1,21 +1,20 @@
 //! Bookings: made by anybody, shown to who can prove that it is theirs.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::body::Body as ResponseBody;
 use axum::extract::State;
-use axum::http::{HeaderMap, Response, StatusCode};
-use domain::ids::{CompanyId, TripId};
+use axum::http::{HeaderMap, Response};
+use domain::ids::TripId;
 use domain::time::Instant;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::proof::{PROOF_CHARS_MAX, Proof, guarded, guessed};
 use super::views::{BookingView, answer};
 use super::wishes::{self, ContactAsked, JourneyAsked, PassengerAsked};
 use crate::access::{Caller, Permission};
-use crate::booking::read::{self, Asker, Proof};
+use crate::booking::read;
 use crate::booking::service::{self, Decision, Seats, Wanted, Who};
 use crate::booking::{list, office_currency};
 use crate::clock;
@@ -23,12 +22,6 @@ use crate::http::etag::Tagged;
 use crate::http::extract::{Asked, Body, Named, cursor, parsed};
 use crate::http::{Api, Problem, idempotent};
 use crate::views::Page;
-
-/// How many wrong guesses at one reference are answered before it is closed for a while.
-const GUESSES_MAX: i64 = 20;
-const GUESSES_FORGOTTEN: Duration = Duration::from_mins(15);
-/// The longest name or number that a booking is asked for by, in characters.
-const PROOF_CHARS_MAX: usize = 100;
 
 /// A wish for seats, or for a hold to be made a booking. Give one of: `trip`, `from`, `to` and
 /// `passengers`; `journeys`; `hold` and `token`.
@@ -170,43 +163,10 @@ pub async fn create(
     idempotent::respond(replay)
 }
 
-/// Proof that a booking is the asker's.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct BookingProof {
-    /// The phone number given at the booking, however it is written.
-    phone: Option<String>,
-    /// The name given at the booking; case, accents and double spaces do not count.
-    name: Option<String>,
-}
-
-fn asker(caller: &Caller, proof: BookingProof) -> Result<Asker, Problem> {
-    let long = |text: &str| text.chars().count() > PROOF_CHARS_MAX;
-    match (proof.phone, proof.name) {
-        (Some(text), _) | (_, Some(text)) if long(&text) => {
-            Err(Problem::bad_request("at most 100 characters"))
-        }
-        (Some(phone), None) => Ok(Asker::Knows(Proof::Phone(phone))),
-        (None, Some(name)) => Ok(Asker::Knows(Proof::Name(name))),
-        (None, None) => {
-            let office = caller.may(Permission::BookingsRead).ok().map(|s| s.company);
-            let person = caller.person().ok();
-            if office.is_none() && person.is_none() {
-                return Err(Problem::bad_request(
-                    "give the `phone` or the `name` that the booking was made with",
-                ));
-            }
-            Ok(Asker::Is { person, office })
-        }
-        (Some(_), Some(_)) => Err(Problem::bad_request("give `phone` or `name`, not both")),
-    }
-}
-
 /// A booking, for who knows its reference and the phone number or name it was made with, who
 /// booked it when signed in, or the company's office.
 #[utoipa::path(get, path = "/bookings/{reference}", tag = "bookings",
-    params(("reference" = String, Path), BookingProof),
+    params(("reference" = String, Path), Proof),
     security((), ("bearer" = [])),
     responses((status = 200, body = BookingView, headers(("ETag" = String))),
         (status = 404, body = Problem),
@@ -216,77 +176,13 @@ pub async fn show(
     State(api): State<Api>,
     caller: Caller,
     Named(reference): Named<String>,
-    Asked(proof): Asked<BookingProof>,
+    Asked(proof): Asked<Proof>,
 ) -> Result<Tagged<BookingView>, Problem> {
-    let (reference, asker) = guarded(&api, &caller, &reference, proof).await?;
+    let (reference, asker) = guarded(&api, &caller, &reference, &proof).await?;
     match read::by_reference(&api, &reference, &asker).await? {
         Some(whole) => Ok(Tagged::ok(whole.version, BookingView::whole(whole))),
         None => Err(guessed(&api, &reference, &asker).await),
     }
-}
-
-/// Company and number of a booking, under the same proof and the same limit of guesses as showing
-/// it.
-pub(crate) async fn locate(
-    api: &Api,
-    caller: &Caller,
-    reference: &str,
-    (phone, name): (Option<String>, Option<String>),
-) -> Result<(CompanyId, Uuid), Problem> {
-    let proof = BookingProof { phone, name };
-    let (reference, asker) = guarded(api, caller, reference, proof).await?;
-    match read::locate(api, &reference, &asker).await? {
-        Some(found) => Ok(found),
-        None => Err(guessed(api, &reference, &asker).await),
-    }
-}
-
-/// The reference in its one form and who asks, unless they have guessed too often.
-async fn guarded(
-    api: &Api,
-    caller: &Caller,
-    reference: &str,
-    proof: BookingProof,
-) -> Result<(String, Asker), Problem> {
-    let asker = asker(caller, proof)?;
-    let reference = reference.trim().to_ascii_uppercase();
-    if reference.len() > 20 || !reference.is_ascii() {
-        return Err(unknown());
-    }
-    let guessing = matches!(asker, Asker::Knows(_));
-    if guessing && guesses(api, &counter(&reference), 0).await >= GUESSES_MAX {
-        let detail = "too many wrong guesses at this reference: try again in a quarter of an hour";
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        return Err(Problem::new(
-            status,
-            "too-many-guesses",
-            "Too many guesses",
-            detail,
-        ));
-    }
-    Ok((reference, asker))
-}
-
-/// Counts a wrong guess.
-async fn guessed(api: &Api, reference: &str, asker: &Asker) -> Problem {
-    if matches!(asker, Asker::Knows(_)) {
-        guesses(api, &counter(reference), 1).await;
-    }
-    unknown()
-}
-
-fn counter(reference: &str) -> String {
-    format!("booking-guesses:{reference}")
-}
-
-async fn guesses(api: &Api, counter: &str, more: i64) -> i64 {
-    let sum = api.cache.add(counter, more, GUESSES_FORGOTTEN).await;
-    sum.unwrap_or(0)
-}
-
-/// One answer for an unknown reference and a wrong number: neither can be guessed from it.
-fn unknown() -> Problem {
-    Problem::not_found("there is no booking with this reference and this phone number or name")
 }
 
 /// Which page.

@@ -4,13 +4,17 @@ use axum::Json;
 use axum::body::Body as ResponseBody;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
+use domain::ids::CompanyId;
+use domain::money::Currency;
 use domain::time::Instant;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::access::{booking, phone_form};
-use crate::access::{Caller, Permission};
+use crate::access::{Caller, Identity, Permission};
+use crate::booking::contact::phone_form;
+use crate::booking::http::{Proof, locate};
+use crate::booking::office_currency;
 use crate::http::extract::{Asked, Body, Named, cursor};
 use crate::http::problem::PROBLEM_JSON;
 use crate::http::{Api, Problem, idempotent};
@@ -35,7 +39,7 @@ pub struct PaymentAsked {
     /// `momo`, `card` or `cash`; cash takes the permission `sell`.
     #[schema(max_length = 20)]
     provider: String,
-    /// Of `momo`: the payer's number, in E.164.
+    /// Of `momo`: the payer's number; without a country code it is one of the company's country.
     #[schema(max_length = 100)]
     phone: Option<String>,
     /// Of `card`: a token of the card provider's own page, like `pm_1PZ…`.
@@ -45,6 +49,9 @@ pub struct PaymentAsked {
     /// you are signed in as who booked, work for the company, or pay from that number.
     #[schema(max_length = 100)]
     contact_phone: Option<String>,
+    /// The name that the booking was made with, as proof instead of its phone number.
+    #[schema(max_length = 100)]
+    contact_name: Option<String>,
 }
 
 /// A payment as it stands.
@@ -140,17 +147,15 @@ fn render(begun: &Begun) -> Answer {
 
 fn checked(asked: &PaymentAsked) -> Result<(ProviderKind, String), Problem> {
     let wrong = |detail: &str| Err(Problem::unprocessable(detail));
-    for text in [&asked.phone, &asked.card, &asked.contact_phone]
-        .into_iter()
-        .flatten()
-    {
+    for text in [&asked.phone, &asked.card].into_iter().flatten() {
         if text.chars().count() > PAYER_CHARS_MAX {
             return wrong("a phone number or card token has at most 100 characters");
         }
     }
     match (asked.provider.as_str(), &asked.phone, &asked.card) {
-        ("momo", Some(phone), None) => match phone_form(phone) {
-            Some(form) => Ok((ProviderKind::Momo, form)),
+        // The country tells the form of a number, not whether it is one.
+        ("momo", Some(phone), None) => match phone_form(phone, Currency::ZMW) {
+            Some(_) => Ok((ProviderKind::Momo, phone.clone())),
             None => wrong("`phone` is no phone number: write it like +260961234567"),
         },
         ("momo", _, _) => wrong("momo takes `phone` and no `card`"),
@@ -168,19 +173,64 @@ fn checked(asked: &PaymentAsked) -> Result<(ProviderKind, String), Problem> {
     }
 }
 
+/// The booking to pay, for who proves that it is theirs. Who pays from the number that the booking
+/// was made with has proved it thereby.
+async fn payable(
+    api: &Api,
+    caller: &Caller,
+    reference: &str,
+    asked: &PaymentAsked,
+) -> Result<(CompanyId, Uuid), Problem> {
+    let mut proof = Proof {
+        phone: asked.contact_phone.clone(),
+        name: asked.contact_name.clone(),
+    };
+    let unproved = proof.phone.is_none() && proof.name.is_none();
+    if unproved && caller.identity != Identity::Anonymous {
+        let own = locate(api, caller, reference, &proof).await;
+        if own.is_ok() || asked.phone.is_none() {
+            return own;
+        }
+    }
+    if unproved && asked.phone.is_none() {
+        return Err(Problem::bad_request(
+            "give `contact_phone` or `contact_name`: what the booking was made with",
+        ));
+    }
+    if unproved {
+        proof.phone.clone_from(&asked.phone);
+    }
+    locate(api, caller, reference, &proof).await
+}
+
+/// The payer in the form that the provider knows.
+async fn payer_form(
+    api: &Api,
+    company: CompanyId,
+    provider: ProviderKind,
+    payer: String,
+) -> Result<String, Problem> {
+    if provider != ProviderKind::Momo {
+        return Ok(payer);
+    }
+    let currency = office_currency(api, company).await?;
+    phone_form(&payer, currency).ok_or_else(|| Problem::unprocessable("`phone` is no phone number"))
+}
+
 /// Pays what a booking costs. The same key with the same body gets the same answer for ever: ask
 /// the booking's payments, or its own, for how it went on.
 ///
 /// With mobile money and cards the answer comes before the provider's: the payment is stored and
 /// under way, and its state is `intent`. Cash, and what a voucher paid for, is captured at once.
 #[utoipa::path(post, path = "/bookings/{reference}/payments", tag = "payments",
-    request_body = PaymentAsked, security((), ("bearer" = [])),
+    request_body = PaymentAsked, security((), ("bearer" = ["bookings:read"])),
     params(("reference" = String, Path, description = "What the customer was told"),
         ("Idempotency-Key" = String, Header, description = "1 to 255 visible characters, new for every wish")),
     responses((status = 201, body = PaymentView),
         (status = 404, body = Problem, description = "No such booking, or it is not yours"),
         (status = 409, body = Problem, description = "`payment-underway` (with `link`), `not-payable`, `hold-expired`, `seats-gone` or `in-flight`"),
         (status = 422, body = Problem, description = "`not-offered`, `unprocessable` or `idempotency-key-reused`"),
+        (status = 429, body = Problem, description = "`too-many-guesses`"),
         (status = "default", body = Problem)))]
 pub async fn begin(
     State(api): State<Api>,
@@ -193,14 +243,13 @@ pub async fn begin(
     let key = idempotent::key_of(&headers, &caller, "POST", &path, &body.bytes)?;
     let asked = body.value;
     let (provider, payer) = checked(&asked)?;
-    let proof = asked.contact_phone.as_deref().or(asked.phone.as_deref());
-    let (company, id) = booking(&api, &caller, Permission::Sell, &reference, proof).await?;
+    let (company, id) = payable(&api, &caller, &reference, &asked).await?;
     if let Some(replay) = idempotency::remembered(&api.cache, company, &key).await {
         return idempotent::respond(replay);
     }
     let wish = Wish {
         provider,
-        payer,
+        payer: payer_form(&api, company, provider, payer).await?,
         may_take_cash: caller.may_in(Permission::Sell, company),
     };
     let begun = service::begin(&api, company, id, &wish, caller.identity, &key, render).await?;
@@ -213,22 +262,12 @@ pub async fn begin(
     idempotent::respond(begun.replay)
 }
 
-/// Proof that a booking is the asker's.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct Proof {
-    /// The phone number given at the booking; left out by who booked it signed in, or works for
-    /// the company.
-    #[param(max_length = 100)]
-    phone: Option<String>,
-}
-
 /// The payments of a booking, the latest first, for who may pay it.
 #[utoipa::path(get, path = "/bookings/{reference}/payments", tag = "payments",
-    params(("reference" = String, Path), Proof), security((), ("bearer" = [])),
+    params(("reference" = String, Path), Proof), security((), ("bearer" = ["bookings:read"])),
     responses((status = 200, body = Page<PaymentView>),
         (status = 404, body = Problem, description = "No such booking, or it is not yours"),
+        (status = 429, body = Problem, description = "`too-many-guesses`"),
         (status = "default", body = Problem)))]
 pub async fn of_booking(
     State(api): State<Api>,
@@ -236,9 +275,7 @@ pub async fn of_booking(
     Named(reference): Named<String>,
     Asked(proof): Asked<Proof>,
 ) -> Result<Json<Page<PaymentView>>, Problem> {
-    let phone = proof.phone.as_deref();
-    let office = Permission::BookingsRead;
-    let (company, booking) = booking(&api, &caller, office, &reference, phone).await?;
+    let (company, booking) = locate(&api, &caller, &reference, &proof).await?;
     let mut tx = api.db.tenant(company).await?;
     let wanted = Wanted {
         booking: Some(booking),

@@ -150,13 +150,71 @@ async fn nobody_pays_or_sees_the_payments_of_a_booking_without_proof() {
     );
     let path = format!("/bookings/{reference}/payments");
     let refused = scene.ask("GET", &path, &[], None).await;
-    assert_eq!(refused.status, 404);
+    assert_eq!(refused.status, 400);
+    let mut wish = card("pm_card_visa");
+    wish.as_object_mut().unwrap().remove("contact_phone");
+    let refused = scene.pay(&reference, "l", &wish).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
     scene.paid_by(&reference, &momo("+260961234567")).await;
     let path = format!("{path}?phone=%2B260970000001");
     let shown = scene.ask("GET", &path, &[], None).await.json();
     assert_eq!(shown["items"][0]["state"], "captured");
     let anonymous = scene.ask("GET", "/payments", &[], None).await;
     assert_eq!(anonymous.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_read_as_the_country_writes_them_and_pay_from_where_the_booking_was_made() {
+    let scene = Scene::new().await;
+    for (seat, written) in [
+        (1, "0970000001"),
+        (2, "097 000-0001"),
+        (3, "00260970000001"),
+    ] {
+        let reference = scene.awaiting(seat).await;
+        let wish = json!({ "provider": "momo", "phone": written });
+        let row = scene.paid_by(&reference, &wish).await;
+        assert_eq!(row["state"], "captured", "{written}: {row}");
+        let path = format!("/bookings/{reference}/payments?phone=0970000001");
+        let shown = scene.ask("GET", &path, &[], None).await.json();
+        assert_eq!(shown["items"][0]["payment"], row["payment"]);
+    }
+    let payers = scene.momo.book.look(|b| {
+        let payers = b.requests.values().map(|r| r.payer.clone());
+        payers.collect::<std::collections::BTreeSet<_>>()
+    });
+    assert_eq!(payers, ["260970000001".to_owned()].into());
+    let reference = scene.awaiting(4).await;
+    let wrong = json!({ "provider": "momo", "phone": "call me" });
+    assert_eq!(scene.pay(&reference, "k", &wrong).await.status, 422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_guesses_numbers_of_a_booking_is_stopped_and_its_office_is_not() {
+    let scene = Scene::new().await;
+    let reference = scene.awaiting(1).await;
+    for guess in 0..20 {
+        let wish = momo_from(&format!("+2609611{guess:05}"));
+        let refused = scene.pay(&reference, &format!("k{guess}"), &wish).await;
+        assert_eq!(refused.status, 404, "{refused:?}");
+    }
+    let right = json!({ "provider": "momo", "phone": PHONE });
+    let refused = scene.pay(&reference, "right", &right).await;
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (429, "too-many-guesses")
+    );
+    let path = format!("/bookings/{reference}/payments");
+    let shown = format!("{path}?phone=%2B260970000001");
+    let refused = scene.ask("GET", &shown, &[], None).await;
+    assert_eq!(refused.status, 429);
+    let wish = json!({ "provider": "cash" });
+    let paid = scene.sell(&path, "office", &wish).await;
+    assert_eq!(paid.status, 201, "{paid:?}");
+}
+
+fn momo_from(phone: &str) -> serde_json::Value {
+    json!({ "provider": "momo", "phone": phone })
 }
 
 #[tokio::test(flavor = "multi_thread")]
