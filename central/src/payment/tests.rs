@@ -3,3 +3,4 @@
 mod paying;
 mod refunding;
 mod scene;
+mod telling;

@@ -16,7 +16,7 @@ use crate::company::fresh_uuid;
 use crate::http::etag::{IfMatch, Tagged};
 use crate::http::extract::{Asked, Body, Named, cursor};
 use crate::http::{Api, Problem};
-use crate::payment::webhooks::db::{self, DeliveryRow, Endpoint};
+use crate::payment::webhooks::db::{self, DeliveryRow, Endpoint, Try};
 use crate::payment::webhooks::deliver::place;
 use crate::payment::webhooks::sign::{SECRET_BYTES, shown};
 use crate::payment::webhooks::{Forbidden, check_address};
@@ -338,11 +338,40 @@ pub async fn rotate(
     ))
 }
 
+/// One attempt to deliver an event.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "at": "2026-11-23T10:00:01Z", "took_ms": 84, "status": 500,
+    "error": "the receiver answered 500" }))]
+pub struct TryView {
+    /// When it began, RFC 3339 UTC.
+    at: String,
+    /// How long it took, in milliseconds.
+    took_ms: i64,
+    /// The HTTP status, where there was an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<i32>,
+    /// What was wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl From<Try> for TryView {
+    fn from(tried: Try) -> Self {
+        Self {
+            at: Instant(tried.at_ms).to_string(),
+            took_ms: tried.took_ms,
+            status: tried.status,
+            error: tried.error,
+        }
+    }
+}
+
 /// One event on its way to an endpoint.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "delivery": 17, "event": "01920000-0000-7000-8000-000000000004",
     "kind": "payment.captured", "state": "delivered", "attempts": 1, "last_status": 204,
-    "created_at": "2026-11-23T10:00:00Z", "tried_at": "2026-11-23T10:00:01Z" }))]
+    "created_at": "2026-11-23T10:00:00Z", "tried_at": "2026-11-23T10:00:01Z",
+    "tries": [{ "at": "2026-11-23T10:00:01Z", "took_ms": 84, "status": 204 }] }))]
 pub struct DeliveryView {
     /// Its number.
     delivery: i64,
@@ -368,6 +397,8 @@ pub struct DeliveryView {
     /// When it was tried last, RFC 3339 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     tried_at: Option<String>,
+    /// Each attempt, the first first; the last forty are kept.
+    tries: Vec<TryView>,
 }
 
 impl From<DeliveryRow> for DeliveryView {
@@ -383,6 +414,7 @@ impl From<DeliveryRow> for DeliveryView {
             last_error: row.last_error,
             created_at: row.created_at.to_string(),
             tried_at: row.tried_at.map(|at| at.to_string()),
+            tries: row.tries.into_iter().map(TryView::from).collect(),
         }
     }
 }

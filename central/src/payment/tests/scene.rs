@@ -73,6 +73,15 @@ impl Scene {
 
     /// Payers have so many seconds.
     pub async fn paying_within(seconds: u32) -> Self {
+        Self::with(seconds, true).await
+    }
+
+    /// Webhooks go to the public internet only, as they do unless the hub is told otherwise.
+    pub async fn guarded() -> Self {
+        Self::with(300, false).await
+    }
+
+    async fn with(seconds: u32, allow_private: bool) -> Self {
         let test = TestDb::new().await.unwrap();
         let company = TestCompany::new(&test.db, 1).await.unwrap();
         let trip = company.trip("1", 4, 40).await.unwrap().id.0 as i64;
@@ -89,6 +98,7 @@ impl Scene {
             sim_kit::listen(card.clone().router()).await.unwrap(),
         );
         let config = settings_text(&base, &running.0.url, &running.1.url, seconds);
+        let config = format!("{config}[webhooks]\nallow_private = {allow_private}\n");
         let config: Config = toml::from_str(&config).unwrap();
         let mut api = Api::new(
             test.db.clone(),
@@ -279,8 +289,7 @@ fn settings_text(base: &str, momo: &str, card: &str, seconds: u32) -> String {
         "[momo]\nurl = \"{momo}\"\ncallback_url = \"{base}\"\npay_within_s = {seconds}\n\
          answer_within_s = 1\n[momo.collection]\n{keys}[momo.disbursement]\n{keys}\
          [card]\nurl = \"{card}\"\nsecret_key = \"sk_test_sim\"\npay_within_s = {seconds}\n\
-         answer_within_s = 1\nwebhook_secrets = [\"whsec_sim_card\"]\n\
-         [webhooks]\nallow_private = true\n"
+         answer_within_s = 1\nwebhook_secrets = [\"whsec_sim_card\"]\n"
     )
 }
 

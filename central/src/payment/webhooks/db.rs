@@ -1,6 +1,7 @@
 //! The rows of endpoints and deliveries.
 
 use domain::time::Instant;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -214,7 +215,27 @@ pub struct Attempt {
     pub(in crate::payment) next_try_at: Option<Instant>,
     pub(in crate::payment) status: Option<i32>,
     pub(in crate::payment) error: Option<String>,
+    /// When it began.
+    pub(in crate::payment) at: Instant,
+    /// In milliseconds.
+    pub(in crate::payment) took_ms: i64,
 }
+
+/// An attempt of the past.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Try {
+    /// When it began, in milliseconds since 1970.
+    pub(in crate::payment) at_ms: i64,
+    /// How long it took, in milliseconds.
+    pub(in crate::payment) took_ms: i64,
+    /// The HTTP status, where there was an answer.
+    pub(in crate::payment) status: Option<i32>,
+    /// What was wrong.
+    pub(in crate::payment) error: Option<String>,
+}
+
+/// How many attempts of a delivery are kept.
+const TRIES_MAX: i32 = 40;
 
 pub async fn attempted(
     tx: &mut TenantTx,
@@ -222,9 +243,17 @@ pub async fn attempted(
     attempt: &Attempt,
     now: Instant,
 ) -> Result<(), DbError> {
+    let tried = Try {
+        at_ms: attempt.at.0,
+        took_ms: attempt.took_ms,
+        status: attempt.status,
+        error: attempt.error.clone(),
+    };
     sqlx::query!(
         "UPDATE webhook_delivery SET state = $3, next_try_at_ms = $4, last_status = $5,
              last_error = $6, tried_at_ms = $7,
+             tries = CASE WHEN jsonb_array_length(tries) >= $9 THEN tries - 0 ELSE tries END
+                 || jsonb_build_array($8::jsonb),
              delivered_at_ms = CASE WHEN $3 = 'delivered' THEN $7 ELSE delivered_at_ms END
          WHERE company_id = $1 AND delivery_no = $2",
         tx.company().0,
@@ -233,7 +262,9 @@ pub async fn attempted(
         attempt.next_try_at.map(|at| at.0),
         attempt.status,
         attempt.error,
-        now.0
+        now.0,
+        serde_json::to_value(&tried).unwrap_or_default(),
+        TRIES_MAX
     )
     .execute(tx.conn())
     .await?;
@@ -275,6 +306,8 @@ pub struct DeliveryRow {
     pub(in crate::payment) last_error: Option<String>,
     pub(in crate::payment) created_at: Instant,
     pub(in crate::payment) tried_at: Option<Instant>,
+    /// The first first.
+    pub(in crate::payment) tries: Vec<Try>,
 }
 
 /// Deliveries of an endpoint, the latest first.
@@ -287,7 +320,7 @@ pub async fn deliveries(
 ) -> Result<Vec<DeliveryRow>, DbError> {
     let rows = sqlx::query!(
         "SELECT delivery_no, event_id, kind, state, attempts, next_try_at_ms, last_status,
-             last_error, created_at_ms, tried_at_ms
+             last_error, created_at_ms, tried_at_ms, tries
          FROM webhook_delivery
          WHERE company_id = $1 AND endpoint_id = $2 AND ($3::text IS NULL OR state = $3)
              AND delivery_no < $4
@@ -311,6 +344,7 @@ pub async fn deliveries(
         last_error: r.last_error,
         created_at: Instant(r.created_at_ms),
         tried_at: r.tried_at_ms.map(Instant),
+        tries: serde_json::from_value(r.tries).unwrap_or_default(),
     });
     Ok(shown.collect())
 }

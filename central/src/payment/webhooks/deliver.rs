@@ -56,9 +56,9 @@ pub async fn deliver(api: &Api, company: CompanyId, delivery: i64) -> Result<(),
     } else {
         Err((None, "the endpoint is switched off".to_owned()))
     };
-    let now = clock::now();
+    let (began, now) = (now, clock::now());
     let mut tx = api.db.tenant(company).await?;
-    let attempt = judged(sent, &parcel, endpoint.enabled, now);
+    let attempt = judged(sent, &parcel, endpoint.enabled, (began, now));
     db::attempted(&mut tx, delivery, &attempt, now).await?;
     if attempt.state == "failed" && endpoint.enabled {
         let since = now.plus_ms(-SILENT_MS);
@@ -72,13 +72,16 @@ pub async fn deliver(api: &Api, company: CompanyId, delivery: i64) -> Result<(),
 
 type Sent = Result<u16, (Option<u16>, String)>;
 
-fn judged(sent: Sent, parcel: &Parcel, enabled: bool, now: Instant) -> Attempt {
+fn judged(sent: Sent, parcel: &Parcel, enabled: bool, (at, now): (Instant, Instant)) -> Attempt {
+    let took_ms = now.0.saturating_sub(at.0).max(0);
     match sent {
         Ok(status) => Attempt {
             state: "delivered",
             next_try_at: None,
             status: Some(status.into()),
             error: None,
+            at,
+            took_ms,
         },
         Err((status, error)) => {
             let wait = next_try_ms(parcel.attempts).filter(|_| enabled);
@@ -87,6 +90,8 @@ fn judged(sent: Sent, parcel: &Parcel, enabled: bool, now: Instant) -> Attempt {
                 next_try_at: wait.map(|ms| now.plus_ms(ms)),
                 status: status.map(i32::from),
                 error: Some(error),
+                at,
+                took_ms,
             }
         }
     }
