@@ -33,12 +33,8 @@ use crate::vault::VaultError;
 
 /// How often a booking looks again when somebody else took its seat meanwhile.
 const ATTEMPTS_MAX: u32 = 50;
-/// What may fire when the application's lock did not hold, or a reference came up twice.
-const WORTH_ANOTHER_LOOK: [&str; 3] = [
-    "ticket_no_overlap",
-    "claim_no_overlap",
-    "booking_company_id_reference_key",
-];
+/// Fires when a reference comes up twice.
+const REFERENCE_ONCE: &str = "booking_company_id_reference_key";
 
 static LOOKED_AGAIN: AtomicU64 = AtomicU64::new(0);
 
@@ -190,9 +186,8 @@ pub async fn make(
 
 fn is_lost_race(error: &DbError) -> bool {
     matches!(error, DbError::TryAgain(_))
-        || error
-            .constraint()
-            .is_some_and(|name| WORTH_ANOTHER_LOOK.contains(&name))
+        || error.is_seat_taken()
+        || error.constraint() == Some(REFERENCE_ONCE)
 }
 
 async fn make_once(

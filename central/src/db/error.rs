@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// What fires when a seat-leg is about to get a second owner.
+const SEAT_OWNED_ONCE: [&str; 3] = ["ticket_no_overlap", "claim_no_overlap", "seat_owned_once"];
+
 /// Why the database did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -72,6 +75,12 @@ impl DbError {
             Self::TryAgain(_) | Self::Failed(_) | Self::Migration(_) | Self::Damaged { .. } => None,
         }
     }
+
+    /// Whether somebody else came to own a seat meanwhile: the application's lock did not hold.
+    pub fn is_seat_taken(&self) -> bool {
+        self.constraint()
+            .is_some_and(|name| SEAT_OWNED_ONCE.contains(&name))
+    }
 }
 
 /// Repeats of a transaction that lost against another.
@@ -100,7 +109,7 @@ impl Backoff {
 
     /// Whether to do it once more; waits a little longer each time.
     pub async fn again(&mut self, error: &DbError) -> bool {
-        let worth = matches!(error, DbError::TryAgain(_));
+        let worth = matches!(error, DbError::TryAgain(_)) || error.is_seat_taken();
         if !worth || self.attempts >= Self::ATTEMPTS_MAX {
             return false;
         }

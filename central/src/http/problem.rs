@@ -189,6 +189,10 @@ impl IntoResponse for Problem {
 
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
+        if error.is_seat_taken() {
+            let detail = "somebody else took a seat meanwhile: look again";
+            return Self::conflict("seat-taken", "Seat taken", detail);
+        }
         tracing::error!(%error, "a request failed");
         Self::unavailable()
     }

@@ -104,7 +104,9 @@ impl PaymentError {
     fn is_lost_race(&self) -> bool {
         match self {
             Self::Db(e) | Self::Booking(BookingError::Db(e)) | Self::Refund(RefundError::Db(e)) => {
-                matches!(e, DbError::TryAgain(_)) || e.constraint() == Some("payment_one_live")
+                matches!(e, DbError::TryAgain(_))
+                    || e.is_seat_taken()
+                    || e.constraint() == Some("payment_one_live")
             }
             Self::Vault(_) | Self::Booking(_) | Self::Refund(_) | Self::NoEntropy(_) => false,
         }

@@ -43,6 +43,9 @@ pub enum CaseError {
     /// A third ticket holds the seat.
     #[error("yet another live ticket holds this seat: decide its case first")]
     SeatTaken,
+    /// Somebody is paying for the seat.
+    #[error("somebody is buying this seat: decide once the hold is over")]
+    SeatHeld,
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -283,6 +286,9 @@ async fn change_tickets(
         match rows::set_state(tx, ticket.id, state, *change).await {
             Err(error) if error.constraint() == Some("ticket_no_overlap") => {
                 return Err(CaseError::SeatTaken);
+            }
+            Err(error) if error.constraint() == Some("seat_owned_once") => {
+                return Err(CaseError::SeatHeld);
             }
             done => done?,
         }

@@ -56,7 +56,9 @@ impl From<CaseError> for Problem {
             CaseError::Closed(_) => Self::conflict("case-closed", "Decided before", detail),
             CaseError::NotOfTheCase => Self::unprocessable(detail),
             CaseError::Void(_) => Self::conflict("ticket-void", "Ticket taken back", detail),
-            CaseError::SeatTaken => Self::conflict("seat-taken", "Seat taken", detail),
+            CaseError::SeatTaken | CaseError::SeatHeld => {
+                Self::conflict("seat-taken", "Seat taken", detail)
+            }
         }
     }
 }

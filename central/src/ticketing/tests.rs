@@ -1,4 +1,6 @@
-//! Leases on a real database.
+//! Leases and owners of seats on a real database.
+
+mod owners;
 
 use domain::ids::TripId;
 use domain::lease::GrantRefusal;

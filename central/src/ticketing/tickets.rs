@@ -42,14 +42,18 @@ const fn suite_code(suite: Suite) -> i16 {
     }
 }
 
-/// Stores tickets in one statement; the exclusion constraint refuses a second live one.
+/// Stores tickets in one statement; the database refuses a second owner of a seat. They go in the
+/// order of trips and seats, as everywhere, so that no two transactions wait for each other.
 pub async fn insert_tickets(tx: &mut TenantTx, rows: &[TicketRow]) -> Result<(), DbError> {
     if rows.is_empty() {
         return Ok(());
     }
-    fn column<'a, T>(rows: &'a [TicketRow], pick: impl Fn(&'a TicketRow) -> T) -> Vec<T> {
-        rows.iter().map(pick).collect()
+    fn column<'a, T>(rows: &[&'a TicketRow], pick: impl Fn(&'a TicketRow) -> T) -> Vec<T> {
+        rows.iter().copied().map(pick).collect()
     }
+    let mut rows: Vec<&TicketRow> = rows.iter().collect();
+    rows.sort_by_key(|r| (r.ticket.claim.trip, r.ticket.claim.seat));
+    let rows = &rows[..];
     let lease = |r: &TicketRow| r.ticket.claim.lease;
     let company = tx.company().0;
     sqlx::query!(

@@ -395,7 +395,7 @@ pub struct ConfirmAsked {
         ("Idempotency-Key" = String, Header, description = "1 to 255 visible characters, new for every wish")),
     responses((status = 200, body = OfferView),
         (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "`changed`, `offer-over`, `sold-out`, `to-pay`, `boarding-closed`, `more-than-paid`, `in-flight`"),
+        (status = 409, body = Problem, description = "`changed`, `offer-over`, `sold-out`, `seat-taken`, `to-pay`, `boarding-closed`, `more-than-paid`, `in-flight`"),
         (status = 422, body = Problem, description = "`no-such-journey`, `idempotency-key-reused`"),
         (status = "default", body = Problem)))]
 pub async fn confirm(

@@ -94,7 +94,8 @@ pub(in crate::booking) struct NewRow<'a> {
     pub(in crate::booking) claims: bool,
 }
 
-/// Stores a booking, its coupons and their claims in one statement.
+/// Stores a booking, its coupons and their claims in one statement. Claims go in the order of
+/// trips and seats, as everywhere, so that no two wishes wait for each other.
 pub(in crate::booking) async fn insert(
     tx: &mut TenantTx,
     new: &NewRow<'_>,
@@ -119,7 +120,8 @@ pub(in crate::booking) async fn insert(
                  $25, $26, $27)),
          k AS (
              INSERT INTO claim (company_id, trip_id, seat, legs, kind, booking_id)
-             SELECT $1, w.trip, w.seat, int4range(w.a, w.b), 'hold', $2 FROM w WHERE $28)
+             SELECT $1, w.trip, w.seat, int4range(w.a, w.b), 'hold', $2 FROM w WHERE $28
+             ORDER BY w.trip, w.seat)
          INSERT INTO coupon (company_id, booking_id, coupon_no, trip_id, seat, legs, class,
              fare_minor, discount_minor, passenger_sealed)
          SELECT $1, $2, w.no, w.trip, w.seat, int4range(w.a, w.b), w.class, w.fare, w.discount,
