@@ -24,8 +24,13 @@ mod state;
 mod sweep;
 
 pub use decide::{CONNECTION_MIN_MS, Journey, Refusal, Wish};
+pub(crate) use load::{Stock, company_of, lock_stocks};
 pub use pay::release;
-pub use service::{BookingError, Decision, Made, Seats, Wanted, Who, looked_again, make};
+pub(crate) use read::{held as look_at_hold, read_token};
+pub use service::{
+    BookingError, Decision, Made, Seats, Wanted, Who, looked_again, make, secret_hash,
+};
+pub(crate) use service::{OfferedTo, free_what_ran_out, offer, try_out};
 pub use state::{Deadline, HOLD_LIMIT_MS, HOLD_MS, PAYMENT_GRACE_MS, State};
 pub(crate) use sweep::jobs;
 #[cfg(test)]

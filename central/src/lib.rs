@@ -32,5 +32,6 @@ pub mod testing;
 pub mod ticketing;
 pub mod vault;
 pub mod views;
+pub mod waiting;
 pub mod wake;
 pub mod worker;

@@ -46,6 +46,7 @@ fn jobs() -> Vec<Job> {
     jobs.extend(crate::pricing::jobs());
     jobs.extend(crate::vault::reseal::jobs());
     jobs.extend(crate::aftersale::jobs());
+    jobs.extend(crate::waiting::jobs());
     jobs.extend(crate::payment::jobs());
     jobs.extend(crate::operations::jobs::jobs());
     jobs

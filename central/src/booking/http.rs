@@ -10,6 +10,8 @@ mod wishes;
 
 pub use proof::Proof;
 pub(crate) use proof::locate;
+pub(crate) use views::HoldView;
+pub(crate) use wishes::{ContactAsked, account, channel, class_of, contact, text};
 
 use axum::http::StatusCode;
 use serde_json::json;

@@ -21,18 +21,20 @@ use crate::tenant::TenantTx;
 
 /// A trip with what of it the hub may sell.
 #[derive(Debug, Clone)]
-pub(super) struct Stock {
-    pub(super) facts: Arc<TripFacts>,
-    pub(super) state: String,
-    pub(super) pool: SeatMap,
-    pub(super) layout: Option<Arc<SeatLayout>>,
+pub(crate) struct Stock {
+    pub(crate) facts: Arc<TripFacts>,
+    pub(crate) state: String,
+    pub(crate) pool: SeatMap,
+    pub(crate) layout: Option<Arc<SeatLayout>>,
     pub(super) zone: Zone,
     /// Of the company's prices.
     pub(super) price_version: i64,
+    /// Somebody waits for seats of it.
+    pub(super) waited_for: bool,
 }
 
 impl Stock {
-    pub(super) fn for_sale(&self) -> ForSale<'_> {
+    pub(crate) fn for_sale(&self) -> ForSale<'_> {
         ForSale {
             trip: &self.facts.trip,
             state: &self.state,
@@ -50,7 +52,7 @@ impl Stock {
 }
 
 /// The company that runs a trip.
-pub(super) async fn company_of(db: &Db, trip: TripId) -> Result<Option<CompanyId>, DbError> {
+pub(crate) async fn company_of(db: &Db, trip: TripId) -> Result<Option<CompanyId>, DbError> {
     if let Some(known) = db.catalog().company_of(trip) {
         return Ok(Some(known));
     }
@@ -68,7 +70,7 @@ async fn lock_stock(tx: &mut TenantTx, trip: TripId) -> Result<Option<Stock>, Db
 
 /// The stocks of some trips, locked in the order of their numbers; those that this company does
 /// not run are left out.
-pub(super) async fn lock_stocks(
+pub(crate) async fn lock_stocks(
     tx: &mut TenantTx,
     trips: impl Iterator<Item = TripId>,
 ) -> Result<BTreeMap<TripId, Stock>, DbError> {
@@ -108,6 +110,7 @@ async fn stock(tx: &mut TenantTx, id: TripId, lock: bool) -> Result<Option<Stock
         layout,
         zone: row.zone,
         price_version: row.price_version,
+        waited_for: row.waited_for,
     }))
 }
 

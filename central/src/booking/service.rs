@@ -6,6 +6,7 @@
 
 mod make;
 
+pub(crate) use make::free_what_ran_out;
 pub(super) use make::pick;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +22,9 @@ use uuid::Uuid;
 
 use super::contact::{Contact, Passenger};
 use super::db;
-use super::decide::{Journey, Refusal};
+use super::decide::{Journey, Refusal, open_legs};
+use super::load::lock_stocks;
+use super::prices::{Asked, prices};
 use super::state::{Deadline, State};
 use crate::access::Identity;
 use crate::db::DbError;
@@ -136,6 +139,79 @@ pub struct Made {
     pub token: Option<String>,
     /// In the order of the wish.
     pub seats: Vec<MadeSeat>,
+}
+
+/// Who is offered seats after waiting for them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OfferedTo {
+    /// Of the token they wait with: it opens the hold too.
+    pub(crate) secret_hash: [u8; 32],
+    /// How long the offer stands.
+    pub(crate) deadline: Deadline,
+    /// Their account.
+    pub(crate) person: Option<Uuid>,
+    /// Where they asked.
+    pub(crate) channel: Channel,
+}
+
+/// Holds the seats that fit best for who waited for them, in the transaction that has the trip
+/// locked; no token but theirs opens the hold.
+pub(crate) async fn offer(
+    tx: &mut TenantTx,
+    api: &Api,
+    journey: &Journey,
+    to: &OfferedTo,
+    now: Instant,
+) -> Result<Decision, BookingError> {
+    make::offered(tx, api, journey, to, now).await
+}
+
+/// What a wish for seats of one trip would come to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tried {
+    /// Its legs.
+    pub(crate) legs: Legs,
+    /// Seats of the bus.
+    pub(crate) seat_count: u16,
+    /// Whether the whole party would have seats at this moment.
+    pub(crate) fits: bool,
+}
+
+/// Says what a wish would come to, without holding anything; the trip stays locked.
+pub(crate) async fn try_out(
+    tx: &mut TenantTx,
+    journey: &Journey,
+    channel: Channel,
+    now: Instant,
+) -> Result<Result<Tried, Refusal>, BookingError> {
+    let journeys = core::slice::from_ref(journey);
+    let stocks = lock_stocks(tx, core::iter::once(journey.trip)).await?;
+    let asked = Asked {
+        journeys,
+        voucher: None,
+        channel,
+    };
+    let priced = match prices(tx, &stocks, asked, now).await? {
+        Ok(priced) => priced,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let Some(stock) = stocks.get(&journey.trip) else {
+        return Ok(Err(Refusal::UnknownTrip(journey.trip)));
+    };
+    let legs = match open_legs(&stock.for_sale(), journey, now) {
+        Ok(legs) => legs,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let fits = match pick(&stocks, journeys, &priced.each, now) {
+        Ok(_) => true,
+        Err(refusal) if refusal.is_about_seats() => false,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    Ok(Ok(Tried {
+        legs,
+        seat_count: stock.facts.trip.seat_count,
+        fits,
+    }))
 }
 
 /// What was decided.

@@ -20,7 +20,15 @@ use envelope::{Header, HubKey, Recipient};
 pub const MEDIA_TYPE: &str = "application/jose";
 /// Routes whose bodies may be encrypted, by their first word.
 const ROUTES: [&str; 9] = [
-    "auth", "bookings", "holds", "payments", "quotes", "refunds", "search", "trips", "waiting",
+    "auth",
+    "bookings",
+    "holds",
+    "payments",
+    "quotes",
+    "refunds",
+    "search",
+    "trips",
+    "waiting-list",
 ];
 /// The largest encrypted request, in bytes: the largest body, in base64url, and its header.
 const REQUEST_BYTES_MAX: usize = 96 * 1024;

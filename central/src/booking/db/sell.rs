@@ -21,6 +21,8 @@ pub(in crate::booking) struct SaleRow {
     pub(in crate::booking) price_version: i64,
     /// Packed: see the function in the schema.
     pub(in crate::booking) taken: Vec<i32>,
+    /// Somebody waits for seats of it.
+    pub(in crate::booking) waited_for: bool,
 }
 
 pub(in crate::booking) async fn trip_for_sale(
@@ -32,7 +34,8 @@ pub(in crate::booking) async fn trip_for_sale(
         return Ok(None);
     };
     let row = sqlx::query!(
-        "SELECT row_version, trip_state, zone, price_version, taken FROM trip_for_sale($1, $2, $3)",
+        "SELECT row_version, trip_state, zone, price_version, taken, waited_for
+         FROM trip_for_sale($1, $2, $3)",
         tx.company().0,
         number,
         lock
@@ -51,6 +54,7 @@ pub(in crate::booking) async fn trip_for_sale(
             .map_err(|_| DbError::damaged(format!("the time zone {zone}")))?,
         price_version: row.price_version.unwrap_or(0),
         taken: row.taken.unwrap_or_default(),
+        waited_for: row.waited_for.unwrap_or(false),
     }))
 }
 

@@ -253,7 +253,7 @@ impl BookingView {
 
 impl HoldView {
     /// As it was just made.
-    pub(super) fn of(made: &Made) -> Self {
+    pub(crate) fn of(made: &Made) -> Self {
         let deadline = made.deadline;
         let time =
             |at: Option<domain::time::Instant>| at.map_or_else(String::new, |t| t.to_string());

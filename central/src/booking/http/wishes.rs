@@ -105,7 +105,7 @@ pub(super) struct Read {
     pub(super) passengers: Vec<Passenger>,
 }
 
-pub(super) fn text(what: &str, text: &str, most: usize) -> Result<String, Problem> {
+pub(crate) fn text(what: &str, text: &str, most: usize) -> Result<String, Problem> {
     let trimmed = text.trim();
     if trimmed.is_empty() || trimmed.chars().count() > most {
         let detail = format!("{what} needs 1 to {most} characters");
@@ -135,7 +135,7 @@ fn attribute(word: &str) -> Result<SeatAttributes, Problem> {
     })
 }
 
-fn class_of(word: &str) -> Result<PassengerClass, Problem> {
+pub(crate) fn class_of(word: &str) -> Result<PassengerClass, Problem> {
     word.parse()
         .map_err(|e: domain::ids::IdError| Problem::unprocessable(e.to_string()))
 }
@@ -229,7 +229,7 @@ pub(super) async fn company_of(api: &Api, journeys: &[Journey]) -> Result<Compan
 }
 
 /// Who books, in the forms that they are found by.
-pub(super) fn contact(asked: &ContactAsked, currency: Currency) -> Result<Contact, Problem> {
+pub(crate) fn contact(asked: &ContactAsked, currency: Currency) -> Result<Contact, Problem> {
     let phone = text("the contact's phone", &asked.phone, TEXT_CHARS_MAX)?;
     let phone = phone_form(&phone, currency).ok_or_else(|| {
         Problem::unprocessable(
@@ -265,7 +265,7 @@ pub(super) fn voucher(code: Option<&str>) -> Result<Option<String>, Problem> {
 }
 
 /// Where this caller's sale is made.
-pub(super) fn channel(caller: &Caller, company: CompanyId) -> Channel {
+pub(crate) fn channel(caller: &Caller, company: CompanyId) -> Channel {
     match caller.identity {
         Identity::Key(_) => Channel::Partner,
         Identity::Person(_) if caller.may_in(Permission::Sell, company) => Channel::Counter,
@@ -274,7 +274,7 @@ pub(super) fn channel(caller: &Caller, company: CompanyId) -> Channel {
 }
 
 /// The account that a booking of this caller belongs to: none where an office books for somebody.
-pub(super) fn account(caller: &Caller, company: CompanyId) -> Option<Uuid> {
+pub(crate) fn account(caller: &Caller, company: CompanyId) -> Option<Uuid> {
     let sells = caller.may_in(Permission::Sell, company);
     caller.person().ok().filter(|_| !sells)
 }

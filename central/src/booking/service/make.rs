@@ -12,8 +12,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    BookingError, Decision, Made, MadeSeat, Wanted, Who, open_hold, secret_hash, stop_code,
+    BookingError, Decision, Made, MadeSeat, OfferedTo, Seats, Wanted, Who, open_hold, secret_hash,
+    stop_code,
 };
+use crate::access::Identity;
 use crate::audit::{self, Change};
 use crate::booking::contact::{self, Passenger, Sealed};
 use crate::booking::db::{self, BookingRow, CouponRow, Named, NewRow};
@@ -21,7 +23,7 @@ use crate::booking::decide::{Journey, Price, Refusal, SeatSale, check_together, 
 use crate::booking::issue::issue;
 use crate::booking::load::{Stock, lock_stocks};
 use crate::booking::pay::{self, Paid};
-use crate::booking::prices::{Asked, prices};
+use crate::booking::prices::{Asked, Prices, prices};
 use crate::booking::state::{Deadline, State};
 use crate::booking::{TOKEN_PREFIX, decide};
 use crate::company::fresh_uuid;
@@ -29,6 +31,7 @@ use crate::db::DbError;
 use crate::http::Api;
 use crate::pricing::{self, Redeemer};
 use crate::tenant::TenantTx;
+use crate::waiting;
 
 /// Letters and digits that nobody confuses.
 const REFERENCE_DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -102,6 +105,18 @@ pub(super) async fn fresh(
 ) -> Result<Decision, BookingError> {
     let trips = || journeys.iter().map(|j| j.trip);
     let mut stocks = lock_stocks(tx, trips()).await?;
+    let waited_for: Vec<TripId> = stocks
+        .iter()
+        .filter(|(_, stock)| stock.waited_for)
+        .map(|(trip, _)| *trip)
+        .collect();
+    if !waited_for.is_empty() {
+        // Who waits comes first: nobody passes the line by asking at the right moment.
+        for trip in waited_for {
+            waiting::serve(tx, api, trip, now).await?;
+        }
+        stocks = lock_stocks(tx, trips()).await?;
+    }
     let asked = Asked {
         journeys,
         voucher: wanted.voucher.as_deref(),
@@ -122,6 +137,21 @@ pub(super) async fn fresh(
         Ok(picked) => picked,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    let (head, coupons) = drafted(&picked, priced, now)?;
+    let keep = Keep {
+        deadline: Deadline::starting(now),
+        token: who.is_none().then(|| fresh_token(tx)).transpose()?,
+    };
+    let wish = (wanted, keep);
+    store(tx, api, (&head, &coupons, &stocks), who, wish, now).await
+}
+
+/// The rows of a booking of these seats.
+fn drafted(
+    picked: &[(TripId, SeatSale)],
+    priced: Prices,
+    now: Instant,
+) -> Result<(Head, Vec<CouponRow>), BookingError> {
     let coupons: Vec<CouponRow> = picked
         .iter()
         .zip(1..)
@@ -143,11 +173,58 @@ pub(super) async fn fresh(
         total_minor: total.ok_or_else(|| DbError::damaged("a fare beyond all money"))?,
         voucher: priced.voucher,
     };
-    store(tx, api, (&head, &coupons, &stocks), who, wanted, now).await
+    Ok((head, coupons))
+}
+
+/// Holds seats for somebody who waited, whose own secret opens the hold.
+pub(in crate::booking) async fn offered(
+    tx: &mut TenantTx,
+    api: &Api,
+    journey: &Journey,
+    to: &OfferedTo,
+    now: Instant,
+) -> Result<Decision, BookingError> {
+    let journeys = core::slice::from_ref(journey);
+    let stocks = lock_stocks(tx, core::iter::once(journey.trip)).await?;
+    let asked = Asked {
+        journeys,
+        voucher: None,
+        channel: to.channel,
+    };
+    let priced = match prices(tx, &stocks, asked, now).await? {
+        Ok(priced) => priced,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let picked = match pick(&stocks, journeys, &priced.each, now) {
+        Ok(picked) => picked,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let (head, coupons) = drafted(&picked, priced, now)?;
+    let wanted = Wanted {
+        seats: Seats::Fresh(vec![]),
+        who: None,
+        identity: Identity::Anonymous,
+        person: to.person,
+        voucher: None,
+        channel: to.channel,
+    };
+    let keep = Keep {
+        deadline: to.deadline,
+        token: Some((String::new(), to.secret_hash)),
+    };
+    store(
+        tx,
+        api,
+        (&head, &coupons, &stocks),
+        None,
+        (&wanted, keep),
+        now,
+    )
+    .await
 }
 
 /// Releases unpaid bookings of these trips whose time is over; whether there were any.
-async fn free_what_ran_out(
+pub(crate) async fn free_what_ran_out(
     tx: &mut TenantTx,
     trips: BTreeSet<TripId>,
     now: Instant,
@@ -159,6 +236,13 @@ async fn free_what_ran_out(
         }
     }
     Ok(any)
+}
+
+/// How long seats wait for money, and what opens their hold.
+struct Keep {
+    deadline: Deadline,
+    /// The token and its secret's hash.
+    token: Option<(String, [u8; 32])>,
 }
 
 /// A booking before it is stored.
@@ -204,7 +288,7 @@ async fn store(
     api: &Api,
     (head, coupons, stocks): (&Head, &[CouponRow], &Stocks),
     who: Option<&Who>,
-    wanted: &Wanted,
+    (wanted, keep): (&Wanted, Keep),
     now: Instant,
 ) -> Result<Decision, BookingError> {
     let given = who.map_or(&[][..], |w| &w.passengers);
@@ -217,14 +301,13 @@ async fn store(
     let sealed: Option<Sealed> = who
         .map(|w| contact::seal(&api.vault, tx.company(), head.id, &w.contact))
         .transpose()?;
-    let token = who.is_none().then(|| fresh_token(tx)).transpose()?;
+    let Keep { deadline, token } = keep;
     let cash = who.is_some_and(|w| w.cash);
     let state = if who.is_some() {
         State::AwaitingPayment
     } else {
         State::Held
     };
-    let deadline = Deadline::starting(now);
     let row = NewRow {
         id: head.id,
         reference: &head.reference,

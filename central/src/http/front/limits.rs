@@ -39,7 +39,7 @@ impl Class {
             "auth" if !looks => Some(Self::Login),
             "trips" | "search" | "places" | "stops" if looks => Some(Self::Search),
             "quotes" => Some(Self::Search),
-            "bookings" | "holds" | "payments" | "refunds" | "waiting" if !looks => {
+            "bookings" | "holds" | "payments" | "refunds" | "waiting-list" if !looks => {
                 Some(Self::Booking)
             }
             // A booking is found by a short reference: guessing has to be slow.

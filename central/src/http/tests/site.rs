@@ -146,6 +146,37 @@ impl Site {
         ask(&self.base, path, Some(body.to_owned()), headers.collect()).await
     }
 
+    /// Puts a row in the place of another.
+    pub async fn put(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let url = format!("{}{path}", self.base);
+        let headers: Vec<(String, String)> = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let body = body.to_string();
+        let asked = tokio::task::spawn_blocking(move || {
+            let agent: ureq::Agent = ureq::Agent::config_builder()
+                .http_status_as_error(false)
+                .build()
+                .into();
+            let request = agent.put(&url).header("content-type", "application/json");
+            let request = headers
+                .iter()
+                .fold(request, |r, (name, value)| r.header(name, value));
+            let mut response = request.send(body.as_bytes()).unwrap();
+            let content_type = response.headers().get("content-type");
+            Answer {
+                status: response.status().as_u16(),
+                content_type: content_type
+                    .and_then(|v| v.to_str().ok())
+                    .unwrap_or_default()
+                    .to_owned(),
+                text: response.body_mut().read_to_string().unwrap(),
+            }
+        });
+        asked.await.unwrap()
+    }
+
     /// Sells adults tickets from Lusaka to Livingstone, for cash at the office.
     pub async fn book(&self, trip: u64, key: &str, adults: usize) -> Answer {
         let mut body = booking(trip, adults);
@@ -170,17 +201,27 @@ impl Site {
 
     /// Any method, with the headers of a hold.
     pub async fn with_token(&self, method: &str, path: &str, token: &str) -> Answer {
+        self.with_header(method, path, ("hold-token", token)).await
+    }
+
+    /// Any method, with one header.
+    pub async fn with_header(
+        &self,
+        method: &str,
+        path: &str,
+        (name, value): (&str, &str),
+    ) -> Answer {
         let url = format!("{}{path}", self.base);
-        let (method, token) = (method.to_owned(), token.to_owned());
+        let (method, name, value) = (method.to_owned(), name.to_owned(), value.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
             let agent: ureq::Agent = ureq::Agent::config_builder()
                 .http_status_as_error(false)
                 .build()
                 .into();
             let mut response = match method.as_str() {
-                "GET" => agent.get(&url).header("hold-token", &token).call(),
-                "DELETE" => agent.delete(&url).header("hold-token", &token).call(),
-                _ => agent.post(&url).header("hold-token", &token).send_empty(),
+                "GET" => agent.get(&url).header(&name, &value).call(),
+                "DELETE" => agent.delete(&url).header(&name, &value).call(),
+                _ => agent.post(&url).header(&name, &value).send_empty(),
             }
             .unwrap();
             let content_type = response.headers().get("content-type");
