@@ -9,6 +9,7 @@ mod extras;
 pub mod http;
 mod jobs;
 mod manifest;
+mod names;
 mod offer;
 pub mod rules;
 mod service;

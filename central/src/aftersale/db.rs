@@ -17,6 +17,7 @@ use crate::tenant::TenantTx;
 
 mod extras;
 mod manifest;
+mod names;
 mod rules;
 
 pub(super) use extras::{
@@ -24,6 +25,7 @@ pub(super) use extras::{
     save_extra,
 };
 pub(super) use manifest::{ManifestRow, boarded_by_scan, departed_without_marks, manifest, mark};
+pub(super) use names::{NewCorrection, correct, move_corrections, named, passengers};
 pub(super) use rules::{RuleRow, save_rules, tiers};
 
 /// A ticket that is live, with what its refund depends on.
@@ -153,6 +155,8 @@ pub(super) async fn load_rules(tx: &mut TenantTx, route: &str) -> Result<Rules, 
         rules.delay_limit_min = row.delay_limit_min;
         rules.no_show_keep_percent = row.no_show_keep_percent;
         rules.self_service = row.self_service;
+        rules.correction_max = row.correction_max;
+        rules.correction_until_min = row.correction_until_min;
         let all = tiers(tx).await?;
         let of = |wanted: &str| -> Vec<Tier> {
             let mine = all.iter().filter(|t| t.0 == wanted);

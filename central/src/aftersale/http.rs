@@ -2,6 +2,7 @@
 
 mod extras;
 mod manifest;
+mod names;
 mod offers;
 mod problem;
 mod rules;
@@ -18,6 +19,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(offers::make_for_ticket))
         .routes(routes!(offers::show))
         .routes(routes!(offers::confirm))
+        .routes(routes!(names::correct))
         .routes(routes!(rules::show, rules::change))
         .routes(routes!(extras::list))
         .routes(routes!(extras::change))

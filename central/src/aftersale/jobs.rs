@@ -50,7 +50,7 @@ pub(super) async fn refund_the_undecided(api: &Api, company: CompanyId) -> Resul
             drawer: None,
             trip: None,
         };
-        match service::confirm(&mut tx, &api.keys, *offer, who, now).await {
+        match service::confirm(&mut tx, api, *offer, who, now).await {
             Ok(_) => tx.commit().await?,
             Err(AftersaleError::Refused(why)) => {
                 // Nothing is left to refund, or a person has to look: it is not tried again.
@@ -64,6 +64,9 @@ pub(super) async fn refund_the_undecided(api: &Api, company: CompanyId) -> Resul
             Err(AftersaleError::NoEntropy(error)) => {
                 tracing::warn!(%error, "an automatic refund waits");
                 return Ok(false);
+            }
+            Err(AftersaleError::Vault(error)) => {
+                tracing::warn!(%offer, %error, "an automatic refund waits");
             }
         }
     }

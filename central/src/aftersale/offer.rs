@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::rules::{NotOffered, Reason};
+use super::rules::{NotCorrected, NotOffered, Reason};
 use crate::db::DbError;
 use crate::payment::refunds::RefundError;
+use crate::vault::VaultError;
 
 /// How long an offer holds.
 pub const OFFER_MS: i64 = 10 * 60 * 1000;
@@ -153,6 +154,9 @@ pub enum Refused {
     /// The rules say no.
     #[error(transparent)]
     Rules(#[from] NotOffered),
+    /// The name stays as it is.
+    #[error(transparent)]
+    Name(#[from] NotCorrected),
     /// The seller may still undo it by itself, offline.
     #[error(
         "ticket {0} was sold by a counter whose shift is still open: have it voided there, or \
@@ -215,6 +219,9 @@ pub enum AftersaleError {
     /// The operating system gave no random bytes.
     #[error("the system gives no random bytes: {0}")]
     NoEntropy(getrandom::Error),
+    /// Personal data could not be sealed or opened.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),

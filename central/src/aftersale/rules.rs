@@ -1,6 +1,10 @@
 //! What goes back for which reason: decided over loaded rules, nothing else.
 
+mod names;
+
 use core::fmt;
+
+pub use names::{CORRECTIONS_MAX, Correction, NameStanding, NotCorrected, check_correction};
 
 /// Printed on tickets of a company that has said nothing.
 pub const DEFAULT_CONDITIONS: &str = "Keep this ticket until you have left the bus. Be at the \
@@ -109,6 +113,10 @@ pub struct Rules {
     pub no_show_keep_percent: i16,
     /// Whether passengers may cancel and exchange by themselves.
     pub self_service: bool,
+    /// How often passengers may correct a name by themselves.
+    pub correction_max: i16,
+    /// And no later than so many minutes before departure.
+    pub correction_until_min: i32,
 }
 
 /// What holds for a company that has said nothing: a tenth is kept a day ahead, half until two
@@ -127,6 +135,8 @@ impl Default for Rules {
             delay_limit_min: 120,
             no_show_keep_percent: 100,
             self_service: true,
+            correction_max: 2,
+            correction_until_min: 0,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::undo::{self, Paying};
 use crate::audit::{self, Actor, Change};
 use crate::company::fresh_uuid;
 use crate::db::DbError;
-use crate::keys::HubKeys;
+use crate::http::Api;
 use crate::outbox::{self, Happened};
 use crate::payment::refunds;
 use crate::pricing::{self, Channel, Part};
@@ -245,7 +245,7 @@ pub(super) struct Confirming {
 /// Does what was offered, or nothing.
 pub(super) async fn confirm(
     tx: &mut TenantTx,
-    keys: &HubKeys,
+    api: &Api,
     offer: Uuid,
     who: Confirming,
     now: Instant,
@@ -289,7 +289,7 @@ pub(super) async fn confirm(
     };
     let mut reused = undo::Reused::new();
     if let Some(to) = &plan.to {
-        reused = exchange(tx, keys, &mut done, (&tickets, to), who, now).await?;
+        reused = exchange(tx, api, &mut done, (&tickets, to), who, now).await?;
     } else {
         undo::post_void(tx, offer, &tickets, done.offer.fee_minor.0, now).await?;
     }
@@ -356,7 +356,7 @@ async fn as_offered(tx: &mut TenantTx, offer: &Offer) -> Result<Vec<Sold>, After
 
 async fn exchange(
     tx: &mut TenantTx,
-    keys: &HubKeys,
+    api: &Api,
     done: &mut Done,
     (tickets, to): (&[Sold], &To),
     who: Confirming,
@@ -388,7 +388,7 @@ async fn exchange(
         fee_minor,
         due: (due, account),
     };
-    let (issued, reused) = undo::replace(tx, keys, tickets, to, &paying, now).await?;
+    let (issued, reused) = undo::replace(tx, api, tickets, to, &paying, now).await?;
     done.tickets = issued;
     db::settle_booking(tx, booking, Minor(new - old), Minor(due)).await?;
     Ok(reused)

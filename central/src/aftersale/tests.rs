@@ -1,3 +1,5 @@
+mod names;
+
 use domain::ids::{CompanyId, NodeId, TripId};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor as _};

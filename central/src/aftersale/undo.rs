@@ -12,10 +12,11 @@ use domain::trip::{LEGS_MAX, Legs, Trip};
 use uuid::Uuid;
 
 use super::db::{self, Block, NewCoupon, Sold};
+use super::names;
 use super::offer::{AftersaleError, Refused, To};
 use crate::company::{fresh_uuid, layout_of};
 use crate::db::DbError;
-use crate::keys::HubKeys;
+use crate::http::Api;
 use crate::ledger::{self, AccountCache, NewEntry, fares_account};
 use crate::sync::buckets::{take_changes, trip_bucket};
 use crate::tenant::TenantTx;
@@ -202,15 +203,20 @@ pub(super) struct Paying {
     pub(super) due: (i64, Account),
 }
 
-/// Issues tickets in place of others, each for its passenger, and books the sale.
-pub(super) async fn replace(
+/// Seats of a trip that may be had.
+pub(super) struct Free {
+    pub(super) run: Trip,
+    pub(super) legs: Legs,
+    pub(super) seats: Vec<SeatNo>,
+}
+
+/// The seats that fit a party best; its trip is locked from here on.
+pub(super) async fn free_seats(
     tx: &mut TenantTx,
-    keys: &HubKeys,
-    old: &[Sold],
     to: &To,
-    paying: &Paying,
+    count: usize,
     now: Instant,
-) -> Result<(Vec<Uuid>, Reused), AftersaleError> {
+) -> Result<Free, AftersaleError> {
     let trip = TripId(to.trip);
     let run = lock_trip(tx, trip).await?;
     let run = run.ok_or(Refused::Unknown("trip"))?;
@@ -224,17 +230,30 @@ pub(super) async fn replace(
         return Err(Refused::Closed(trip).into());
     }
     let layout = layout_of(tx, &run).await?;
-    let seats = inventory
-        .pool
-        .best_fit_party(legs, old.len(), layout.as_ref());
+    let seats = inventory.pool.best_fit_party(legs, count, layout.as_ref());
     let seats = seats.ok_or_else(|| Refused::SoldOut {
         trip,
-        wanted: old.len(),
+        wanted: count,
         seats_left: inventory.pool.free_seats(legs).count(),
     })?;
+    Ok(Free { run, legs, seats })
+}
+
+/// Issues tickets in place of others, each for its passenger, and books the sale.
+pub(super) async fn replace(
+    tx: &mut TenantTx,
+    api: &Api,
+    old: &[Sold],
+    to: &To,
+    paying: &Paying,
+    now: Instant,
+) -> Result<(Vec<Uuid>, Reused), AftersaleError> {
+    let trip = TripId(to.trip);
+    let Free { run, legs, seats } = free_seats(tx, to, old.len(), now).await?;
     let changes = numbers(tx, &vec![trip; old.len()]).await?;
     let (mut rows, mut coupons, mut reused) = (vec![], vec![], Reused::new());
     let first = db::last_coupon(tx, paying.booking).await?;
+    let known = db::passengers(tx, paying.booking).await?;
     let amounts = to.fares_minor.iter().zip(&to.discounts_minor);
     let each = old.iter().zip(seats).zip(changes).zip(amounts);
     for ((((t, seat), change_no), (fare, discount)), no) in each.zip(first + 1..) {
@@ -253,6 +272,14 @@ pub(super) async fn replace(
             test: false,
         };
         *reused.entry((trip, seat)).or_default() |= legs.mask();
+        // Who travels stays who travels.
+        let passenger = t.coupon_no.and_then(|old| Some((old, known.get(&old)?)));
+        let passenger_sealed = passenger
+            .map(|(old, sealed)| {
+                let company = tx.company();
+                names::moved(&api.vault, company, paying.booking, (old, no), sealed)
+            })
+            .transpose()?;
         coupons.push(NewCoupon {
             booking: paying.booking,
             no,
@@ -262,11 +289,11 @@ pub(super) async fn replace(
             class: t.class,
             fare_minor: Minor(*fare),
             discount_minor: Minor(*discount),
-            passenger_sealed: None,
+            passenger_sealed,
             ticket: claim.id.0,
         });
         rows.push(TicketRow {
-            ticket: sign_ticket(&claim, keys.kid(), keys.signing_key()),
+            ticket: sign_ticket(&claim, api.keys.kid(), api.keys.signing_key()),
             legs,
             issuer: None,
             shift: None,
@@ -278,8 +305,11 @@ pub(super) async fn replace(
         });
     }
     insert_tickets(tx, &rows).await?;
-    for coupon in &coupons {
+    for (coupon, t) in coupons.iter().zip(old) {
         db::insert_coupon(tx, coupon).await?;
+        if let Some(old) = t.coupon_no {
+            db::move_corrections(tx, paying.booking, (old, coupon.no)).await?;
+        }
     }
     post_sale(tx, &rows, paying, run.currency, now).await?;
     Ok((coupons.iter().map(|c| c.ticket).collect(), reused))

@@ -84,6 +84,16 @@ const SEALED: &[Sealed] = &[
     ),
     tenant("coupon", COUPON, ("passenger_sealed", "passenger")),
     tenant(
+        "passenger_correction",
+        "uuid_send(correction_id)",
+        ("before_sealed", "before"),
+    ),
+    tenant(
+        "waiting_entry",
+        "uuid_send(waiting_id)",
+        ("contact_sealed", "contact"),
+    ),
+    tenant(
         "payment",
         "uuid_send(payment_id)",
         ("payer_sealed", "payer_sealed"),

@@ -12,6 +12,8 @@ pub(in crate::aftersale) struct RuleRow {
     pub(in crate::aftersale) delay_limit_min: i32,
     pub(in crate::aftersale) no_show_keep_percent: i16,
     pub(in crate::aftersale) self_service: bool,
+    pub(in crate::aftersale) correction_max: i16,
+    pub(in crate::aftersale) correction_until_min: i32,
     pub(in crate::aftersale) conditions: String,
     pub(in crate::aftersale) version: i32,
 }
@@ -20,7 +22,7 @@ pub(in crate::aftersale) async fn rule(tx: &mut TenantTx) -> Result<Option<RuleR
     let row = sqlx::query_as!(
         RuleRow,
         "SELECT exchange_fee_minor, exchange_until_min, delay_limit_min, no_show_keep_percent,
-             self_service, conditions, version
+             self_service, correction_max, correction_until_min, conditions, version
          FROM aftersale_rule WHERE company_id = $1",
         tx.company().0
     );
@@ -61,11 +63,12 @@ pub(in crate::aftersale) async fn save_rules(
     let company = tx.company().0;
     let version = sqlx::query_scalar!(
         "INSERT INTO aftersale_rule AS r (company_id, exchange_fee_minor, exchange_until_min,
-             delay_limit_min, no_show_keep_percent, self_service, conditions)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+             delay_limit_min, no_show_keep_percent, self_service, conditions, correction_max,
+             correction_until_min)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (company_id) DO UPDATE SET exchange_fee_minor = $2, exchange_until_min = $3,
              delay_limit_min = $4, no_show_keep_percent = $5, self_service = $6, conditions = $7,
-             version = r.version + 1
+             correction_max = $8, correction_until_min = $9, version = r.version + 1
          RETURNING version",
         company,
         row.exchange_fee_minor,
@@ -73,7 +76,9 @@ pub(in crate::aftersale) async fn save_rules(
         row.delay_limit_min,
         row.no_show_keep_percent,
         row.self_service,
-        row.conditions
+        row.conditions,
+        row.correction_max,
+        row.correction_until_min
     )
     .fetch_one(tx.conn())
     .await?;

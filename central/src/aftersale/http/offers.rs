@@ -430,7 +430,7 @@ pub async fn confirm(
         drawer: (body.value.cash || (staff && node_ticket)).then(|| drawer_of(caller.identity)),
         trip,
     };
-    let done = service::confirm(&mut tx, &api.keys, id, who, now).await?;
+    let done = service::confirm(&mut tx, &api, id, who, now).await?;
     let answer = Answer {
         status: StatusCode::OK.as_u16(),
         content_type: "application/json".to_owned(),

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 
 use crate::aftersale::offer::{AftersaleError, Refused};
-use crate::aftersale::rules::NotOffered;
+use crate::aftersale::rules::{NotCorrected, NotOffered};
 use crate::http::Problem;
 
 impl From<Refused> for Problem {
@@ -22,12 +22,14 @@ impl From<Refused> for Problem {
             Refused::Unknown(_) => Self::not_found(detail),
             Refused::NoTickets => conflict("no-tickets", "No tickets"),
             Refused::NoCoupon(_) => wrong("no-such-coupon", "No such coupon"),
-            Refused::Rules(NotOffered::StaffOnly(_) | NotOffered::AtTheCounter) => Self::new(
+            Refused::Rules(NotOffered::StaffOnly(_) | NotOffered::AtTheCounter)
+            | Refused::Name(NotCorrected::StaffOnly | NotCorrected::AtTheCounter) => Self::new(
                 StatusCode::FORBIDDEN,
                 "staff-only",
                 "At the counter",
                 detail,
             ),
+            Refused::Name(_) => conflict("not-corrected", "Not corrected"),
             Refused::Rules(_) => conflict("not-offered", "Not offered"),
             Refused::ShiftOpen(_) => conflict("shift-open", "Shift still open"),
             Refused::NodeExchange | Refused::TwoCurrencies => {
@@ -65,6 +67,10 @@ impl From<AftersaleError> for Problem {
             AftersaleError::Db(error) => error.into(),
             AftersaleError::NoEntropy(error) => {
                 tracing::error!(%error, "an offer failed");
+                Self::unavailable()
+            }
+            AftersaleError::Vault(error) => {
+                tracing::error!(%error, "a passenger's name cannot be sealed or opened");
                 Self::unavailable()
             }
         }

@@ -43,7 +43,8 @@ pub struct TierView {
 #[schema(example = json!({"tiers": [{"route": null, "hours_before": 24, "keep_percent": 10,
     "fee_minor": 0}, {"route": null, "hours_before": 2, "keep_percent": 50, "fee_minor": 0}],
     "exchange_fee_minor": 1000, "exchange_until_min": 60, "delay_limit_min": 120,
-    "no_show_keep_percent": 100, "self_service": true, "conditions": "Be there 15 minutes before."}))]
+    "no_show_keep_percent": 100, "self_service": true, "correction_max": 2,
+    "correction_until_min": 0, "conditions": "Be there 15 minutes before."}))]
 pub struct RulesView {
     /// Below all of them nothing goes back.
     tiers: Vec<TierView>,
@@ -55,10 +56,20 @@ pub struct RulesView {
     delay_limit_min: i32,
     /// Per cent kept of who did not come.
     no_show_keep_percent: i16,
-    /// Whether passengers may cancel and exchange by themselves.
+    /// Whether passengers may cancel, exchange and correct names by themselves.
     self_service: bool,
+    /// How often they may correct the name of one seat, 0 to 20; 2 where it is left out.
+    #[serde(default = "correction_max")]
+    correction_max: i16,
+    /// And no later than so many minutes before departure; 0 where it is left out.
+    #[serde(default)]
+    correction_until_min: i32,
     /// Printed on tickets.
     conditions: String,
+}
+
+fn correction_max() -> i16 {
+    Rules::default().correction_max
 }
 
 async fn current(tx: &mut TenantTx) -> Result<(i32, RulesView), Problem> {
@@ -74,6 +85,8 @@ async fn current(tx: &mut TenantTx) -> Result<(i32, RulesView), Problem> {
                 delay_limit_min: rules.delay_limit_min,
                 no_show_keep_percent: rules.no_show_keep_percent,
                 self_service: rules.self_service,
+                correction_max: rules.correction_max,
+                correction_until_min: rules.correction_until_min,
                 conditions: DEFAULT_CONDITIONS.to_owned(),
             },
         ));
@@ -88,6 +101,8 @@ async fn current(tx: &mut TenantTx) -> Result<(i32, RulesView), Problem> {
             delay_limit_min: row.delay_limit_min,
             no_show_keep_percent: row.no_show_keep_percent,
             self_service: row.self_service,
+            correction_max: row.correction_max,
+            correction_until_min: row.correction_until_min,
             conditions: row.conditions,
         },
     ))
@@ -119,6 +134,10 @@ fn checked(asked: &RulesView) -> Result<Vec<(String, Tier)>, Problem> {
     }
     if !(0..=100).contains(&asked.no_show_keep_percent) {
         return wrong("`no_show_keep_percent` has to be 0 to 100");
+    }
+    let corrections = (0..=20).contains(&asked.correction_max);
+    if !corrections || !(0..=525_600).contains(&asked.correction_until_min) {
+        return wrong("`correction_max` has to be 0 to 20, `correction_until_min` 0 to 525600");
     }
     if asked.conditions.chars().count() > CONDITIONS_MAX || asked.conditions.contains('\0') {
         return wrong("`conditions` have at most 4000 characters and no NUL");
@@ -190,6 +209,8 @@ pub async fn change(
         delay_limit_min: asked.delay_limit_min,
         no_show_keep_percent: asked.no_show_keep_percent,
         self_service: asked.self_service,
+        correction_max: asked.correction_max,
+        correction_until_min: asked.correction_until_min,
         conditions: asked.conditions.clone(),
         version,
     };
