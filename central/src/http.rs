@@ -28,6 +28,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
+use tokio::sync::Mutex;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -39,6 +40,7 @@ use crate::db::Db;
 use crate::keys::HubKeys;
 use crate::payment::Providers;
 use crate::vault::Vault;
+use crate::vault::reseal::PassedOver;
 pub use front::{ClientAddress, Front};
 pub use problem::Problem;
 
@@ -64,6 +66,8 @@ pub struct Api {
     pub front: Arc<Front>,
     /// Who moves money.
     pub payments: Providers,
+    /// What the present pass of key rotation could not open.
+    pub(crate) passed_over: Arc<Mutex<PassedOver>>,
 }
 
 impl Api {
@@ -77,6 +81,7 @@ impl Api {
             auth: Arc::new(Auth::default()),
             front: Arc::new(Front::open()),
             payments: Providers::default(),
+            passed_over: Arc::default(),
         }
     }
 

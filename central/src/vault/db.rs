@@ -17,11 +17,13 @@ pub struct Stale {
     pub sealed: Vec<u8>,
 }
 
-/// Some values that the newest master has not sealed, locked; those that others hold are left out.
+/// Some values that the newest master has not sealed, locked; those that others hold are left
+/// out, and so are some rows.
 pub async fn stale(
     tx: &mut TenantTx,
     what: &Sealed,
     newest: u8,
+    but: &[Vec<u8>],
     limit: i64,
 ) -> Result<Vec<Stale>, DbError> {
     let Sealed {
@@ -35,7 +37,7 @@ pub async fn stale(
     let select = format!(
         "SELECT ctid::text AS at, {row} AS row, {column} AS sealed FROM {table}
          WHERE {of_company} AND {column} IS NOT NULL AND length({column}) > 0
-             AND get_byte({column}, 0) <> $1
+             AND get_byte({column}, 0) <> $1 AND {row} <> ALL($4)
          LIMIT $2 FOR UPDATE SKIP LOCKED"
     );
     let company = tx.company().0;
@@ -43,6 +45,7 @@ pub async fn stale(
         .bind(i32::from(newest))
         .bind(limit)
         .bind(company)
+        .bind(but)
         .fetch_all(tx.conn())
         .await?;
     rows.into_iter()
