@@ -2,7 +2,7 @@
 """Speaks to a hub in encrypted bodies, as docs/jose/README.md says. Needs joserfc.
 
 client.py BASE PATH [NAME:VALUE ...] < body.json   posts the body encrypted, prints the answer
-client.py --verify BASE < token                    checks an access token by the hub's key set
+client.py --verify BASE [AUDIENCE [NOW]] < token   checks an access token by the hub's key set
 """
 
 import json
@@ -53,17 +53,24 @@ def post(base, path, body, headers):
     return {"status": answer.status, "encrypted": encrypted, "type": kind, "body": json.loads(text)}
 
 
-def verify(base, token):
+def verify(base, token, audience="urn:mwimule:api", now=None):
     keys = KeySet.import_key_set({"keys": [k for k in key_set(base) if k["use"] == "sig"]})
-    opened = jwt.decode(token, keys, algorithms=["EdDSA", "Ed25519"])
-    needed = {name: {"essential": True} for name in ("iss", "aud", "exp", "nbf")}
-    jwt.JWTClaimsRegistry(**needed).validate(opened.claims)
+    opened = jwt.decode(token, keys, algorithms=["EdDSA"])
+    if opened.header["typ"] != "at+jwt":
+        raise ValueError("another kind of token")
+    needed = {name: {"essential": True} for name in ("exp", "nbf", "iat", "sub", "jti")}
+    needed["iss"] = {"essential": True, "value": "urn:mwimule:hub"}
+    needed["aud"] = {"essential": True, "value": audience}
+    jwt.JWTClaimsRegistry(now=now, **needed).validate(opened.claims)
     return {"header": opened.header, "claims": opened.claims}
 
 
 def main():
     if sys.argv[1] == "--verify":
-        said = verify(sys.argv[2], sys.stdin.read().strip())
+        base, *expected = sys.argv[2:]
+        if len(expected) == 2:
+            expected[1] = int(expected[1])
+        said = verify(base, sys.stdin.read().strip(), *expected)
     else:
         said = post(sys.argv[1], sys.argv[2], sys.stdin.buffer.read(), sys.argv[3:])
     print(json.dumps(said))
