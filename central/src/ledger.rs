@@ -12,7 +12,6 @@ mod recognition;
 pub(crate) mod tests;
 pub mod views;
 
-pub use accounts::AccountCache;
 pub use recognition::{Recognised, fares_account, recognise};
 pub(crate) use recognition::{derived_id, straggling_trips};
 
@@ -32,18 +31,16 @@ pub struct NewEntry {
     pub entry: Entry,
 }
 
-/// Posts entries in two statements. Tell `accounts` how the transaction ended:
-/// [`AccountCache::settle`].
+/// Posts entries in two statements.
 pub async fn post(
     tx: &mut TenantTx,
-    accounts: &mut AccountCache,
     entries: &[NewEntry],
     posted_at: Instant,
 ) -> Result<(), DbError> {
     if entries.is_empty() {
         return Ok(());
     }
-    accounts.make_known(tx, entries).await?;
+    let accounts = accounts::numbers(tx, entries).await?;
     let company = tx.company().0;
     let mut days: Vec<String> = vec![];
     let mut day_numbers: Vec<i32> = Vec::with_capacity(entries.len());
@@ -65,7 +62,7 @@ pub async fn post(
         for (line, posting) in new.entry.postings().iter().enumerate() {
             of.push(new.id);
             lines.push(line as i16);
-            account_ids.push(accounts.id(posting.account, *currency)?);
+            account_ids.push(accounts.of(posting.account, *currency)?);
             amounts.push(posting.amount_minor.0);
             tickets.push(posting.ticket.map(|t| t.0));
             line_kinds.push(kind);

@@ -1,12 +1,12 @@
 //! A transaction of one company.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use domain::ids::CompanyId;
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use crate::booking::catalog::Catalog;
+use crate::booking::catalog::{AccountKey, Catalog};
 use crate::db::DbError;
 use crate::sync::bus::{Bus, BusEvent};
 
@@ -18,6 +18,7 @@ pub struct TenantTx {
     company: CompanyId,
     bus: Bus,
     catalog: Arc<Catalog>,
+    accounts: HashMap<AccountKey, i64>,
     changed: BTreeSet<String>,
     events: Vec<BusEvent>,
 }
@@ -34,6 +35,7 @@ impl TenantTx {
             company,
             bus,
             catalog,
+            accounts: HashMap::new(),
             changed: BTreeSet::new(),
             events: vec![],
         }
@@ -54,6 +56,22 @@ impl TenantTx {
         &mut self.tx
     }
 
+    /// The number of an account, where it is known.
+    pub(crate) fn account(&self, key: AccountKey) -> Option<i64> {
+        let fresh = self.accounts.get(&key).copied();
+        fresh.or_else(|| self.catalog.account(self.company, key))
+    }
+
+    /// Notes the number of an account; others hear of it once this has committed.
+    pub(crate) fn keep_account(&mut self, key: AccountKey, id: i64) {
+        self.accounts.insert(key, id);
+    }
+
+    /// Forgets accounts that were taken back to a savepoint.
+    pub(crate) fn forget_accounts(&mut self) {
+        self.accounts.clear();
+    }
+
     /// Notes that a bucket has changed.
     pub(crate) fn bucket_changed(&mut self, name: &str) {
         if !self.changed.contains(name) {
@@ -70,6 +88,7 @@ impl TenantTx {
     pub async fn commit(self) -> Result<(), DbError> {
         self.tx.commit().await?;
         let company = self.company;
+        self.catalog.keep_accounts(company, self.accounts);
         let changes = self.changed.into_iter().map(|name| BusEvent::Bucket {
             company,
             name: name.into(),

@@ -17,7 +17,7 @@ use super::offer::{AftersaleError, Refused, To};
 use crate::company::{fresh_uuid, layout_of};
 use crate::db::DbError;
 use crate::http::Api;
-use crate::ledger::{self, AccountCache, NewEntry, fares_account};
+use crate::ledger::{self, NewEntry, fares_account};
 use crate::sync::buckets::{take_changes, trip_bucket};
 use crate::tenant::TenantTx;
 use crate::ticketing::inventory::{load_inventory, lock_trip};
@@ -129,7 +129,7 @@ async fn post(
         .ok_or_else(|| DbError::damaged("the hub's clock"))?;
     let entry = Entry::new(kind, currency, day, postings)
         .map_err(|unbalanced| DbError::damaged(unbalanced.to_string()))?;
-    ledger::post(tx, &mut AccountCache::new(), &[NewEntry { id, entry }], now).await
+    ledger::post(tx, &[NewEntry { id, entry }], now).await
 }
 
 /// Books tickets taken back: their price leaves where fares stand, what the rules keep is earned,

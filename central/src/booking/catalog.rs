@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use domain::fare::FareIndex;
 use domain::ids::{CompanyId, StopCode, TripId};
 use domain::layout::SeatLayout;
+use domain::ledger::Account;
 use domain::money::Currency;
 use domain::passenger::PassengerClass;
 use domain::time::{Instant, ServiceDate};
@@ -66,6 +68,9 @@ struct Versioned<T> {
     value: Arc<T>,
 }
 
+/// An account of a company's books.
+pub type AccountKey = (Account, Currency);
+
 type LayoutKey = (CompanyId, String, u16);
 
 #[derive(Debug, Default)]
@@ -75,6 +80,8 @@ struct Remembered {
     trips: HashMap<(CompanyId, TripId), Versioned<TripFacts>>,
     layouts: HashMap<LayoutKey, Arc<SeatLayout>>,
     prices: HashMap<PriceKey, Price>,
+    fares: HashMap<CompanyId, (i64, HashMap<String, Arc<FareIndex>>)>,
+    accounts: HashMap<(CompanyId, AccountKey), i64>,
 }
 
 /// What is remembered of one database.
@@ -138,9 +145,48 @@ impl Catalog {
         keep(&mut self.open().layouts, key, layout);
     }
 
+    /// The number of an account: for ever the same.
+    pub fn account(&self, company: CompanyId, key: AccountKey) -> Option<i64> {
+        self.open().accounts.get(&(company, key)).copied()
+    }
+
+    /// Remembers the numbers of accounts.
+    pub fn keep_accounts(&self, company: CompanyId, numbers: HashMap<AccountKey, i64>) {
+        if numbers.is_empty() {
+            return;
+        }
+        let mut open = self.open();
+        for (key, id) in numbers {
+            keep(&mut open.accounts, (company, key), id);
+        }
+    }
+
     /// A price, where it was asked for before.
     pub fn price(&self, key: &PriceKey) -> Option<Price> {
         self.open().prices.get(key).copied()
+    }
+
+    /// A fare table at a version of its company's prices.
+    pub fn fares(&self, (company, version): (CompanyId, i64), id: &str) -> Option<Arc<FareIndex>> {
+        let open = self.open();
+        let (known, tables) = open.fares.get(&company)?;
+        tables.get(id).filter(|_| *known == version).cloned()
+    }
+
+    /// Remembers a fare table; what was known of other versions is forgotten.
+    pub fn keep_fares(
+        &self,
+        (company, version): (CompanyId, i64),
+        id: &str,
+        table: Arc<FareIndex>,
+    ) {
+        let mut open = self.open();
+        let (known, tables) = open.fares.entry(company).or_default();
+        if *known != version {
+            *known = version;
+            tables.clear();
+        }
+        tables.insert(id.to_owned(), table);
     }
 
     /// Remembers a price.

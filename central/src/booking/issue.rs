@@ -16,7 +16,7 @@ use super::service::BookingError;
 use crate::company::fresh_uuid;
 use crate::db::DbError;
 use crate::keys::HubKeys;
-use crate::ledger::{self, AccountCache, NewEntry};
+use crate::ledger::{self, NewEntry};
 use crate::outbox::{self, Happened};
 use crate::sync::buckets::{take_changes, trip_bucket};
 use crate::tenant::TenantTx;
@@ -119,7 +119,7 @@ pub(super) async fn issue(
         id: booking.id,
         entry,
     };
-    ledger::post(tx, &mut AccountCache::new(), &[entry], now).await?;
+    ledger::post(tx, &[entry], now).await?;
     let happened = Happened {
         kind: "booking.confirmed",
         subject: &format!("booking:{}", booking.reference),

@@ -124,7 +124,8 @@ pub(super) async fn facts(
     if let Some(known) = tx.catalog().trip(company, trip, version) {
         return Ok(known);
     }
-    let facts = Arc::new(db::trip_facts(tx, trip).await?);
+    let found = db::trip_facts(tx, trip).await?;
+    let facts = Arc::new(found.ok_or_else(|| DbError::damaged(format!("trip {trip}")))?);
     tx.catalog().keep_trip(company, version, Arc::clone(&facts));
     Ok(facts)
 }

@@ -20,7 +20,7 @@ use super::service::BookingError;
 use super::state::{Deadline, State};
 use crate::db::DbError;
 use crate::keys::HubKeys;
-use crate::ledger::{self, AccountCache, NewEntry};
+use crate::ledger::{self, NewEntry};
 use crate::outbox::{self, Happened};
 use crate::pricing;
 use crate::tenant::TenantTx;
@@ -187,7 +187,7 @@ async fn post_for_refund(
         id: money.payment,
         entry,
     };
-    ledger::post(tx, &mut AccountCache::new(), &[entry], now).await?;
+    ledger::post(tx, &[entry], now).await?;
     Ok(())
 }
 

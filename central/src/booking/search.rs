@@ -20,7 +20,6 @@ pub(super) use self::db::{Call, Place, Ride};
 use self::db::{Ends, Operator};
 use super::catalog::{PriceKey, day};
 use super::decide::{CONNECTION_MIN_MS, Journey, Price, Wish};
-use super::load;
 use super::prices::{self, PricedTrip};
 use crate::db::{Db, DbError};
 use crate::http::Api;
@@ -297,7 +296,7 @@ async fn looked_up(
     now: Instant,
 ) -> Result<Option<Vec<Price>>, DbError> {
     let mut tx = db.tenant(ride.operator).await?;
-    let Some(stock) = load::look_at_stock(&mut tx, ride.trip).await? else {
+    let Some(facts) = super::db::trip_facts(&mut tx, ride.trip).await? else {
         return Ok(None);
     };
     let journey = Journey {
@@ -307,8 +306,10 @@ async fn looked_up(
         passengers: passengers.iter().copied().map(Wish::any).collect(),
     };
     let of = PricedTrip {
+        trip: &facts.trip,
+        route: &facts.route_code,
+        zone: &operator.zone,
         price_version: operator.price_version,
-        ..stock.priced()
     };
     let asked = prices::Asked {
         journeys: std::slice::from_ref(&journey),

@@ -1,4 +1,4 @@
-//! The numbers of accounts, remembered once they are committed.
+//! The numbers of accounts: made when money first touches them, remembered once committed.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,105 +20,99 @@ type Key = (
     String,
 );
 
-/// Account numbers of one company.
+/// The numbers of the accounts that some entries touch.
 #[derive(Debug, Default)]
-pub struct AccountCache {
-    known: HashMap<(Account, Currency), i64>,
-    fresh: HashMap<(Account, Currency), i64>,
+pub(super) struct Numbers(HashMap<(Account, Currency), i64>);
+
+impl Numbers {
+    pub(super) fn of(&self, account: Account, currency: Currency) -> Result<i64, DbError> {
+        let known = self.0.get(&(account, currency)).copied();
+        known.ok_or_else(|| DbError::damaged(format!("the account {account:?}")))
+    }
 }
 
-impl AccountCache {
-    /// Nothing is known yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Keeps what the transaction made, or forgets it when that was not committed.
-    pub fn settle(&mut self, committed: bool) {
-        if committed {
-            self.known.extend(self.fresh.drain());
-        } else {
-            self.fresh.clear();
-        }
-    }
-
-    pub(super) fn id(&self, account: Account, currency: Currency) -> Result<i64, DbError> {
-        let key = (account, currency);
-        self.known
-            .get(&key)
-            .or_else(|| self.fresh.get(&key))
-            .copied()
-            .ok_or_else(|| DbError::damaged(format!("the account {account:?}")))
-    }
-
-    /// Finds or makes every account that the entries touch.
-    pub(super) async fn make_known(
-        &mut self,
-        tx: &mut TenantTx,
-        entries: &[NewEntry],
-    ) -> Result<(), DbError> {
-        let missing: BTreeSet<(Account, Currency)> = entries
-            .iter()
-            .flat_map(|e| {
-                let currency = e.entry.currency();
-                e.entry
-                    .postings()
-                    .iter()
-                    .map(move |p| (p.account, currency))
-            })
-            .filter(|key| !self.known.contains_key(key) && !self.fresh.contains_key(key))
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        // In one order everywhere, so that two nodes never wait for each other.
-        let mut keys: Vec<(Key, (Account, Currency))> = missing
-            .into_iter()
-            .map(|key| (stored_key(key), key))
-            .collect();
-        keys.sort();
-        let kinds: Vec<&str> = keys.iter().map(|(k, _)| k.0.as_str()).collect();
-        let nodes: Vec<_> = keys.iter().map(|(k, _)| k.1).collect();
-        let shifts: Vec<_> = keys.iter().map(|(k, _)| k.2).collect();
-        let trips: Vec<_> = keys.iter().map(|(k, _)| k.3).collect();
-        let parties: Vec<_> = keys.iter().map(|(k, _)| k.4).collect();
-        let currencies: Vec<&str> = keys.iter().map(|(k, _)| k.5.as_str()).collect();
-        let rows = sqlx::query!(
-            "INSERT INTO ledger_account (company_id, kind, node_id, shift, trip_id, party_id,
-                 currency)
-             SELECT $1, w.* FROM UNNEST($2::text[], $3::uuid[], $4::int[], $5::bigint[],
-                 $6::uuid[], $7::text[]) AS w
-             ON CONFLICT (company_id, kind, node_id, shift, trip_id, party_id, currency)
-             DO UPDATE SET kind = EXCLUDED.kind
-             RETURNING account_id, kind, node_id, shift, trip_id, party_id, currency",
-            tx.company().0,
-            &kinds as _,
-            &nodes as _,
-            &shifts as _,
-            &trips as _,
-            &parties as _,
-            &currencies as _
-        )
-        .fetch_all(tx.conn())
-        .await?;
-        let numbers: HashMap<Key, i64> = rows
-            .into_iter()
-            .map(|r| {
-                (
-                    (
-                        r.kind, r.node_id, r.shift, r.trip_id, r.party_id, r.currency,
-                    ),
-                    r.account_id,
-                )
-            })
-            .collect();
-        for (stored, key) in keys {
-            if let Some(id) = numbers.get(&stored) {
-                self.fresh.insert(key, *id);
+/// Finds or makes every account that the entries touch. Making one locks its row until the
+/// transaction ends: what is committed is remembered, so that money of many buyers does not queue
+/// at the one account that takes it.
+pub(super) async fn numbers(tx: &mut TenantTx, entries: &[NewEntry]) -> Result<Numbers, DbError> {
+    let touched: BTreeSet<(Account, Currency)> = entries
+        .iter()
+        .flat_map(|e| {
+            let currency = e.entry.currency();
+            let postings = e.entry.postings().iter();
+            postings.map(move |p| (p.account, currency))
+        })
+        .collect();
+    let mut found = Numbers::default();
+    let mut missing = vec![];
+    for key in touched {
+        match tx.account(key) {
+            Some(id) => {
+                found.0.insert(key, id);
             }
+            None => missing.push(key),
         }
-        Ok(())
     }
+    for (key, id) in make(tx, missing).await? {
+        tx.keep_account(key, id);
+        found.0.insert(key, id);
+    }
+    Ok(found)
+}
+
+async fn make(
+    tx: &mut TenantTx,
+    missing: Vec<(Account, Currency)>,
+) -> Result<Vec<((Account, Currency), i64)>, DbError> {
+    if missing.is_empty() {
+        return Ok(vec![]);
+    }
+    // In one order everywhere, so that two nodes never wait for each other.
+    let mut keys: Vec<(Key, (Account, Currency))> = missing
+        .into_iter()
+        .map(|key| (stored_key(key), key))
+        .collect();
+    keys.sort();
+    let kinds: Vec<&str> = keys.iter().map(|(k, _)| k.0.as_str()).collect();
+    let nodes: Vec<_> = keys.iter().map(|(k, _)| k.1).collect();
+    let shifts: Vec<_> = keys.iter().map(|(k, _)| k.2).collect();
+    let trips: Vec<_> = keys.iter().map(|(k, _)| k.3).collect();
+    let parties: Vec<_> = keys.iter().map(|(k, _)| k.4).collect();
+    let currencies: Vec<&str> = keys.iter().map(|(k, _)| k.5.as_str()).collect();
+    let rows = sqlx::query!(
+        "INSERT INTO ledger_account (company_id, kind, node_id, shift, trip_id, party_id,
+             currency)
+         SELECT $1, w.* FROM UNNEST($2::text[], $3::uuid[], $4::int[], $5::bigint[],
+             $6::uuid[], $7::text[]) AS w
+         ON CONFLICT (company_id, kind, node_id, shift, trip_id, party_id, currency)
+         DO UPDATE SET kind = EXCLUDED.kind
+         RETURNING account_id, kind, node_id, shift, trip_id, party_id, currency",
+        tx.company().0,
+        &kinds as _,
+        &nodes as _,
+        &shifts as _,
+        &trips as _,
+        &parties as _,
+        &currencies as _
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let numbers: HashMap<Key, i64> = rows
+        .into_iter()
+        .map(|r| {
+            (
+                (
+                    r.kind, r.node_id, r.shift, r.trip_id, r.party_id, r.currency,
+                ),
+                r.account_id,
+            )
+        })
+        .collect();
+    let numbered = keys.into_iter().filter_map(|(stored, key)| {
+        let id = numbers.get(&stored)?;
+        Some((key, *id))
+    });
+    Ok(numbered.collect())
 }
 
 fn stored_key((account, currency): (Account, Currency)) -> Key {

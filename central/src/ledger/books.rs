@@ -8,7 +8,7 @@ use domain::time::{Instant, ServiceDate};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{AccountCache, NewEntry, db, derived_id, post};
+use super::{NewEntry, db, derived_id, post};
 use crate::access::Staff;
 use crate::audit::{self, Change};
 use crate::db::{Db, DbError};
@@ -160,7 +160,7 @@ pub(crate) async fn post_noted(
         .iter()
         .map(|p| json!({ "account": p.account.key().0, "amount_minor": p.amount_minor.0 }))
         .collect();
-    let posted = post(tx, &mut AccountCache::new(), &[new], now).await;
+    let posted = post(tx, &[new], now).await;
     let noted_down = match posted {
         Ok(()) => db::insert_note(tx, staff, id, &noted, now).await,
         refused => refused,

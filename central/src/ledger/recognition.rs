@@ -13,7 +13,7 @@ use domain::time::{Instant, Zone};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::{AccountCache, NewEntry, commission, post};
+use super::{NewEntry, commission, post};
 use crate::db::DbError;
 use crate::tenant::TenantTx;
 
@@ -88,7 +88,7 @@ pub async fn recognise(
         let id = entry_id(tx, trip, run, currency);
         entries.push(NewEntry { id, entry });
     }
-    post(tx, &mut AccountCache::new(), &entries, now).await?;
+    post(tx, &entries, now).await?;
     Ok(done)
 }
 

@@ -16,7 +16,7 @@ use crate::access::Identity;
 use crate::audit::{self, Actor, Change};
 use crate::company::fresh_uuid;
 use crate::db::DbError;
-use crate::ledger::{self, AccountCache, NewEntry};
+use crate::ledger::{self, NewEntry};
 use crate::outbox::{self, Happened};
 use crate::tenant::TenantTx;
 pub(super) use drive::drive;
@@ -294,7 +294,7 @@ pub(super) async fn post(
     let entry = Entry::new(EntryKind::Refund, row.currency, day, postings)
         .map_err(|unbalanced| DbError::damaged(unbalanced.to_string()))?;
     let entry = NewEntry { id: row.id, entry };
-    ledger::post(tx, &mut AccountCache::new(), &[entry], now).await?;
+    ledger::post(tx, &[entry], now).await?;
     let body = json!({ "refund": row.id, "booking": row.reference_of_booking, "state": "done",
         "amount_minor": row.amount_minor.0, "currency": row.currency.as_str() });
     tell(tx, "refund.done", row.id, body, now).await

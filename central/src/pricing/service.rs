@@ -1,5 +1,7 @@
 //! Prices, and vouchers in bookings.
 
+use std::sync::Arc;
+
 use domain::fare::FareIndex;
 use domain::ids::StopCode;
 use domain::money::{Currency, Minor};
@@ -166,8 +168,7 @@ async fn price_part(
     let body = if pair.adopted {
         None
     } else {
-        let table = fares_of(tx, part.trip).await?;
-        Some(table.as_ref().map(FareIndex::new).unwrap_or_default())
+        Some(fare_table(tx, part.trip, pair.price_version).await?)
     };
     let offered = discounts::given_on(tx, sold_on).await?;
     let occasion = occasion_of(part, &pair.route_code, channel, sold_on, now);
@@ -194,6 +195,23 @@ async fn price_part(
         });
     }
     Ok(Ok((passengers, sold_on)))
+}
+
+/// The fares of a table that nobody has adopted, laid out; remembered under the version of the
+/// company's prices.
+async fn fare_table(
+    tx: &mut TenantTx,
+    trip: &Trip,
+    version: i64,
+) -> Result<Arc<FareIndex>, DbError> {
+    let of = (tx.company(), version);
+    if let Some(known) = tx.catalog().fares(of, &trip.fare_table) {
+        return Ok(known);
+    }
+    let table = fares_of(tx, trip).await?;
+    let index = Arc::new(table.as_ref().map(FareIndex::new).unwrap_or_default());
+    tx.catalog().keep_fares(of, &trip.fare_table, Arc::clone(&index));
+    Ok(index)
 }
 
 /// The days that discounts ask for are those of the boarding stop.

@@ -19,7 +19,7 @@ use super::shift_rows;
 use crate::access::Staff;
 use crate::audit::{self, Change};
 use crate::db::DbError;
-use crate::ledger::{self, AccountCache, NewEntry, derived_id};
+use crate::ledger::{self, NewEntry, derived_id};
 use crate::outbox::{self, Happened};
 use crate::sync::buckets::{take_changes, trip_bucket};
 use crate::tenant::TenantTx;
@@ -255,7 +255,7 @@ async fn post(
         ]);
         entries.push(NewEntry { id, entry });
     }
-    ledger::post(tx, &mut AccountCache::new(), &entries, now).await?;
+    ledger::post(tx, &entries, now).await?;
     Ok(entries.first().map(|e| e.id))
 }
 

@@ -21,7 +21,7 @@ use self::views::Imported;
 use crate::access::Staff;
 use crate::audit::{self, Change};
 use crate::db::DbError;
-use crate::ledger::{self, AccountCache, NewEntry, derived_id};
+use crate::ledger::{self, NewEntry, derived_id};
 use crate::tenant::TenantTx;
 use crate::vault::{Vault, VaultError};
 
@@ -170,7 +170,7 @@ async fn post_own(
         });
         posted.push((*id, entry_id, whole));
     }
-    ledger::post(tx, &mut AccountCache::new(), &entries, now).await?;
+    ledger::post(tx, &entries, now).await?;
     rows::set_posted(tx, &posted).await?;
     Ok(posted.len())
 }

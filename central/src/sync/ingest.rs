@@ -22,7 +22,6 @@ use domain::ids::{NodeIncarnation, Seq};
 use sync_protocol::frame::{SeqVerdict, StoredMark};
 
 use crate::db::{Backoff, Db, DbError};
-use crate::ledger::AccountCache;
 use crate::nodes::NodeContext;
 
 /// The most events that one transaction judges.
@@ -42,7 +41,6 @@ pub struct Judged {
 pub struct Ingest {
     db: Db,
     node: NodeContext,
-    accounts: AccountCache,
     /// Stored and not yet judged events, so that they need not be read back.
     pending: HashMap<NodeIncarnation, VecDeque<SignedEvent>>,
 }
@@ -53,7 +51,6 @@ impl Ingest {
         Self {
             db,
             node,
-            accounts: AccountCache::new(),
             pending: HashMap::new(),
         }
     }
@@ -86,11 +83,7 @@ impl Ingest {
         let mut backoff = Backoff::new();
         loop {
             let queue = self.pending.entry(incarnation).or_default();
-            let done =
-                judge::judge_next(&self.db, &self.node, incarnation, queue, &mut self.accounts)
-                    .await;
-            self.accounts.settle(done.is_ok());
-            match done {
+            match judge::judge_next(&self.db, &self.node, incarnation, queue).await {
                 Err(error) if backoff.again(&error).await => {}
                 done => return done,
             }

@@ -16,13 +16,15 @@ use system_tests::{Hub, Place};
 use tokio::task::JoinSet;
 
 use crate::dice::Dice;
-use crate::report::{per_s, rounded};
+use crate::report::{median, per_s, rounded};
 use crate::say;
 use client::Client;
 use load::Loaded;
 
 /// Who books at once.
 const CLIENTS: usize = 32;
+/// How often booking and raw SQL take turns.
+const ROUNDS: u32 = 4;
 /// Who searches at once.
 const SEARCHERS: usize = 4;
 /// The goal of bookings over raw SQL.
@@ -56,6 +58,8 @@ pub struct BookingReport {
     pub booking_per_s: f64,
     /// The same rows by pgbench, as the same role.
     pub raw_pg_per_s: f64,
+    /// Both, round by round.
+    pub rounds: Vec<(f64, f64)>,
     /// One over the other.
     pub booking_ratio_to_pg: f64,
     /// Bookings a second on one trip.
@@ -108,12 +112,22 @@ fn measure_at(place: &Place, quick: bool, seed: u64, amount: Amount) -> Result<B
     took.sort_by(f64::total_cmp);
     let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
 
-    say("booking on a thousand trips");
+    say("booking on a thousand trips, and the same in raw SQL, in turns");
     let spread = Target::Spread;
     runtime.block_on(book(&hub, &loaded, spread, Duration::from_secs(2)))?;
-    let booking = runtime.block_on(book(&hub, &loaded, spread, amount.lasts))?;
-    say("the same in raw SQL");
-    let raw = raw::measure(place, hub.postgres_url(), &loaded, amount.lasts, CLIENTS)?;
+    let (mut bookings, mut raws) = (vec![], vec![]);
+    for _ in 0..ROUNDS {
+        let lasts = amount.lasts / ROUNDS;
+        bookings.push(runtime.block_on(book(&hub, &loaded, spread, lasts))?);
+        raws.push(raw::measure(
+            place,
+            hub.postgres_url(),
+            &loaded,
+            lasts,
+            CLIENTS,
+        )?);
+    }
+    let (booking, raw) = (median(&bookings), median(&raws));
     say("booking on one trip");
     let hot = runtime.block_on(book(&hub, &loaded, Target::Hot, amount.lasts))?;
 
@@ -125,6 +139,7 @@ fn measure_at(place: &Place, quick: bool, seed: u64, amount: Amount) -> Result<B
         seed,
         booking_per_s: booking,
         raw_pg_per_s: raw,
+        rounds: bookings.into_iter().zip(raws).collect(),
         booking_ratio_to_pg: ratio,
         hot_trip_per_s: hot,
         search_p99_ms: p99,
@@ -244,8 +259,9 @@ async fn search(
             for n in 0..count.div_ceil(SEARCHERS) {
                 let path = loaded.wish(&mut dice);
                 let began = Instant::now();
-                let found = client.get(&path).await?;
+                let found = client.get_bytes(&path).await?;
                 let ms = began.elapsed().as_secs_f64() * 1_000.0;
+                let found: serde_json::Value = serde_json::from_slice(&found)?;
                 let rows = found["departures"].as_array();
                 ensure!(rows.is_some_and(|r| !r.is_empty()), "nothing for {path}");
                 // The first ones of a process make its connections, plans and prices.

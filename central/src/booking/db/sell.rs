@@ -58,24 +58,21 @@ pub(in crate::booking) async fn trip_for_sale(
     }))
 }
 
+/// A trip as it stands; `None` where this company runs no such trip.
 pub(in crate::booking) async fn trip_facts(
     tx: &mut TenantTx,
     trip: TripId,
-) -> Result<TripFacts, DbError> {
+) -> Result<Option<TripFacts>, DbError> {
     let row = sqlx::query!(
         "SELECT body, route_code, boarding_closes_ms FROM trip
          WHERE company_id = $1 AND trip_id = $2",
         tx.company().0,
         trip.0 as i64
     )
-    .fetch_one(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
-    facts_of(
-        trip.0 as i64,
-        &row.body,
-        row.route_code,
-        row.boarding_closes_ms,
-    )
+    row.map(|r| facts_of(trip.0 as i64, &r.body, r.route_code, r.boarding_closes_ms))
+        .transpose()
 }
 
 /// A booking to store.

@@ -18,7 +18,7 @@ use super::{
 use crate::access::Identity;
 use crate::audit::{self, Change};
 use crate::booking::contact::{self, Passenger, Sealed};
-use crate::booking::db::{self, BookingRow, CouponRow, Named, NewRow};
+use crate::booking::db::{self, Before, BookingRow, CouponRow, Named, NewRow};
 use crate::booking::decide::{Journey, Price, Refusal, SeatSale, check_together, open_legs, seats};
 use crate::booking::issue::issue;
 use crate::booking::load::{Stock, lock_stocks};
@@ -364,7 +364,8 @@ async fn store(
             created_at: now,
             version: 1,
         };
-        pay_cash(tx, api, (&row, coupons, stocks), &mut made, now).await?;
+        let before = db::before(tx, coupons).await?;
+        pay_cash(tx, api, &row, (coupons, stocks, &before), &mut made, now).await?;
     }
     Ok(Ok(made))
 }
@@ -430,7 +431,8 @@ fn fresh_token(tx: &TenantTx) -> Result<(String, [u8; 32]), getrandom::Error> {
 async fn pay_cash(
     tx: &mut TenantTx,
     api: &Api,
-    (row, coupons, stocks): (&BookingRow, &[CouponRow], &Stocks),
+    row: &BookingRow,
+    (coupons, stocks, before): (&[CouponRow], &Stocks, &BTreeMap<i16, Before>),
     made: &mut Made,
     now: Instant,
 ) -> Result<(), BookingError> {
@@ -439,9 +441,8 @@ async fn pay_cash(
         account: Account::OfficeCash,
         amount_minor: row.total_minor,
     };
-    let before = db::before(tx, coupons).await?;
     let tickets: Vec<SignedTicket> =
-        issue(tx, &api.keys, row, coupons, (stocks, &before), &money, now).await?;
+        issue(tx, &api.keys, row, coupons, (stocks, before), &money, now).await?;
     for (seat, ticket) in made.seats.iter_mut().zip(tickets) {
         seat.ticket = Some(ticket);
     }
@@ -501,7 +502,8 @@ pub(super) async fn named(
     };
     note(tx, wanted, &made, now).await?;
     if who.cash {
-        pay_cash(tx, api, (&row, &coupons, &stocks), &mut made, now).await?;
+        let seats = (&coupons[..], &stocks, &before);
+        pay_cash(tx, api, &row, seats, &mut made, now).await?;
     }
     Ok(Ok(made))
 }

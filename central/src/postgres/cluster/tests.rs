@@ -156,3 +156,14 @@ async fn a_folder_behind_a_closed_one_is_reached_or_the_reason_given() {
         Err(error) => assert!(error.to_string().contains("chmod o+x"), "{error}"),
     }
 }
+
+#[test]
+fn memory_is_an_eighth_of_the_machine_s_within_bounds() {
+    assert_eq!(
+        memory_kb("MemTotal:       24606944 kB\nMemFree: 1 kB\n"),
+        24_606_944
+    );
+    assert_eq!(memory_kb("nothing of it"), 0);
+    let of = |gib: u64| shared_buffers_mb(gib * 1024 * 1024);
+    assert_eq!([of(0), of(4), of(64)], [96, 512, 1024]);
+}

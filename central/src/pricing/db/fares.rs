@@ -16,6 +16,8 @@ use crate::tenant::TenantTx;
 pub(in crate::pricing) struct PairFares {
     pub(in crate::pricing) zone: Zone,
     pub(in crate::pricing) route_code: String,
+    /// Of the company's prices.
+    pub(in crate::pricing) price_version: i64,
     /// The fares of the pair; none where the table is not adopted.
     pub(in crate::pricing) fares: Vec<DatedFare>,
     /// Whether the rows are the truth, not the table's body.
@@ -35,6 +37,8 @@ pub(in crate::pricing) async fn of_pair(
                coalesce((SELECT t.adopted FROM fare_table t
                          WHERE t.company_id = c.company_id AND t.fare_table_id = $3), false)
                    AS "adopted!",
+               coalesce((SELECT p.version FROM price_version p
+                         WHERE p.company_id = c.company_id), 0) AS "price_version!",
                array_agg(f.class) FILTER (WHERE f.class IS NOT NULL) AS classes,
                array_agg(f.fare_minor) FILTER (WHERE f.class IS NOT NULL) AS fares,
                array_agg(coalesce(f.valid_from::text, '')) FILTER (WHERE f.class IS NOT NULL)
@@ -78,6 +82,7 @@ pub(in crate::pricing) async fn of_pair(
     Ok(PairFares {
         zone: zone.map_err(|_| DbError::damaged(format!("the time zone {}", row.zone)))?,
         route_code: row.route,
+        price_version: row.price_version,
         fares: fares?,
         adopted: row.adopted,
     })

@@ -16,7 +16,6 @@ use super::load::{Loaded, Named, load_state};
 use super::store::hash_of;
 use super::write::Writes;
 use crate::db::{Db, DbError};
-use crate::ledger::AccountCache;
 use crate::nodes::NodeContext;
 use crate::tenant::TenantTx;
 
@@ -28,7 +27,6 @@ pub(super) async fn judge_each(
     db: &Db,
     node: &NodeContext,
     incarnation: NodeIncarnation,
-    accounts: &mut AccountCache,
 ) -> Result<Option<Judged>, DbError> {
     let mut tx = db.tenant(node.company).await?;
     let Some((_, judged)) = lock_cursors(&mut tx, node, incarnation).await? else {
@@ -38,7 +36,7 @@ pub(super) async fn judge_each(
     let mut exceptions = vec![];
     let mut through = judged;
     for event in &events {
-        let verdict = judge_one(&mut tx, node, event, accounts).await?;
+        let verdict = judge_one(&mut tx, node, event).await?;
         if verdict != Verdict::Applied {
             let seq = event.envelope.seq;
             exceptions.push(SeqVerdict { seq, verdict });
@@ -60,14 +58,13 @@ async fn judge_one(
     tx: &mut TenantTx,
     node: &NodeContext,
     event: &SignedEvent,
-    accounts: &mut AccountCache,
 ) -> Result<Verdict, DbError> {
     let mut loaded = load_state(tx, node, &Named::by([event])).await?;
     let judgement = judge(&mut loaded.state, event);
     let verdict = judgement.verdict;
     let mut writes = Writes::default();
     writes.take(node.node, event, judgement, &loaded.state);
-    match within_savepoint(tx, node, accounts, writes, &mut loaded).await {
+    match within_savepoint(tx, node, writes, &mut loaded).await {
         Ok(()) => return Ok(verdict),
         Err(DbError::Constraint { constraint, source }) => {
             tracing::error!(node = %node.node, seq = %event.envelope.seq, constraint, %source,
@@ -77,7 +74,7 @@ async fn judge_one(
     }
     let reason = QuarantineReason::Backstop;
     let (writes, mut loaded) = quarantined(tx, node, event, reason).await?;
-    within_savepoint(tx, node, accounts, writes, &mut loaded).await?;
+    within_savepoint(tx, node, writes, &mut loaded).await?;
     Ok(Verdict::Quarantined(reason))
 }
 
@@ -85,16 +82,15 @@ async fn judge_one(
 async fn within_savepoint(
     tx: &mut TenantTx,
     node: &NodeContext,
-    accounts: &mut AccountCache,
     writes: Writes,
     loaded: &mut Loaded,
 ) -> Result<(), DbError> {
     sqlx::query("SAVEPOINT one_event")
         .execute(tx.conn())
         .await?;
-    let written = writes.flush(tx, node, accounts, loaded).await;
+    let written = writes.flush(tx, node, loaded).await;
     if written.is_err() {
-        accounts.settle(false);
+        tx.forget_accounts();
         sqlx::query("ROLLBACK TO SAVEPOINT one_event")
             .execute(tx.conn())
             .await?;
@@ -170,7 +166,6 @@ pub(super) async fn judge_forks(
     tx: &mut TenantTx,
     node: &NodeContext,
     incarnation: NodeIncarnation,
-    accounts: &mut AccountCache,
 ) -> Result<bool, DbError> {
     let rows = sqlx::query!(
         "UPDATE fork_event SET judged = true
@@ -208,7 +203,7 @@ pub(super) async fn judge_forks(
             quarantined(tx, node, event, QuarantineReason::Forked).await?;
         // The verdict's row belongs to the event that took the position first.
         writes.forget_verdicts();
-        writes.flush(tx, node, accounts, &mut loaded).await?;
+        writes.flush(tx, node, &mut loaded).await?;
     }
     Ok(some)
 }

@@ -13,7 +13,6 @@ use super::store::hash_of;
 use super::write::Writes;
 use super::{JUDGED_AT_ONCE_MAX, Judged, backstop};
 use crate::db::{Db, DbError};
-use crate::ledger::AccountCache;
 use crate::nodes::NodeContext;
 use crate::tenant::TenantTx;
 
@@ -23,14 +22,12 @@ pub(super) async fn judge_next(
     node: &NodeContext,
     incarnation: NodeIncarnation,
     queue: &mut VecDeque<SignedEvent>,
-    accounts: &mut AccountCache,
 ) -> Result<Option<Judged>, DbError> {
-    match judge_set(db, node, incarnation, queue, accounts).await {
+    match judge_set(db, node, incarnation, queue).await {
         Err(DbError::Constraint { constraint, source }) => {
             tracing::error!(node = %node.node, %incarnation, constraint, %source,
                 "a constraint stood against judged events: replaying them one by one");
-            accounts.settle(false);
-            backstop::judge_each(db, node, incarnation, accounts).await
+            backstop::judge_each(db, node, incarnation).await
         }
         done => done,
     }
@@ -41,7 +38,6 @@ async fn judge_set(
     node: &NodeContext,
     incarnation: NodeIncarnation,
     queue: &mut VecDeque<SignedEvent>,
-    accounts: &mut AccountCache,
 ) -> Result<Option<Judged>, DbError> {
     let mut tx = db.tenant(node.company).await?;
     let Some((stored, judged)) = lock_cursors(&mut tx, node, incarnation).await? else {
@@ -51,7 +47,7 @@ async fn judge_set(
         queue.pop_front();
     }
     if judged >= stored {
-        let some = backstop::judge_forks(&mut tx, node, incarnation, accounts).await?;
+        let some = backstop::judge_forks(&mut tx, node, incarnation).await?;
         if some {
             tx.commit().await?;
         }
@@ -79,7 +75,7 @@ async fn judge_set(
         writes.take(node.node, event, judgement, &loaded.state);
     }
     let through = events.last().map_or(judged, |e| e.envelope.seq);
-    writes.flush(&mut tx, node, accounts, &mut loaded).await?;
+    writes.flush(&mut tx, node, &mut loaded).await?;
     move_judged(&mut tx, node, incarnation, through).await?;
     tx.commit().await?;
     queue.drain(..count);

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::load::{Loaded, lease_keys};
 use crate::clock;
 use crate::db::DbError;
-use crate::ledger::{self, AccountCache, NewEntry};
+use crate::ledger::{self, NewEntry};
 use crate::nodes::NodeContext;
 use crate::sync::buckets::{take_changes, trip_bucket};
 use crate::tenant::TenantTx;
@@ -152,7 +152,6 @@ impl Writes {
         mut self,
         tx: &mut TenantTx,
         node: &NodeContext,
-        accounts: &mut AccountCache,
         loaded: &mut Loaded,
     ) -> Result<(), DbError> {
         let now = clock::now();
@@ -168,7 +167,7 @@ impl Writes {
         self.write_leases(tx, node).await?;
         self.write_blocks(tx, loaded, &heard).await?;
         self.write_shifts(tx, node, loaded).await?;
-        ledger::post(tx, accounts, &self.entries, now).await?;
+        ledger::post(tx, &self.entries, now).await?;
         self.write_scans(tx, node).await?;
         self.write_cases(tx, node, now).await?;
         self.write_verdicts(tx, node).await

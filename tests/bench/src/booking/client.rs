@@ -31,6 +31,12 @@ impl Client {
 
     /// GET that must succeed.
     pub async fn get(&mut self, path: &str) -> Result<Value> {
+        let body = self.get_bytes(path).await?;
+        serde_json::from_slice(&body).with_context(|| path.to_owned())
+    }
+
+    /// The same without a look at what has come.
+    pub async fn get_bytes(&mut self, path: &str) -> Result<Vec<u8>> {
         let (host, token) = (&self.host, &self.token);
         let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{token}\r\n");
         self.send(path, &request).await
@@ -44,10 +50,11 @@ impl Client {
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        self.send(path, &request).await
+        let body = self.send(path, &request).await?;
+        serde_json::from_slice(&body).with_context(|| path.to_owned())
     }
 
-    async fn send(&mut self, path: &str, request: &str) -> Result<Value> {
+    async fn send(&mut self, path: &str, request: &str) -> Result<Vec<u8>> {
         self.stream.get_mut().write_all(request.as_bytes()).await?;
         let mut line = String::new();
         self.stream.read_line(&mut line).await?;
@@ -68,6 +75,6 @@ impl Client {
         if !status.starts_with('2') {
             bail!("{path}: {status} {}", String::from_utf8_lossy(&body));
         }
-        serde_json::from_slice(&body).with_context(|| path.to_owned())
+        Ok(body)
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use domain::codec::to_cbor;
 use domain::fare::{FareRow, FareTable};
 use domain::ids::{LayoutVersion, StopCode, TripId};
+use domain::layout::{Seat, SeatAttributes, SeatLayout};
 use domain::money::{Currency, Minor};
 use domain::passenger::PassengerClass;
 use domain::time::{Instant as Moment, Zone};
@@ -136,6 +137,7 @@ pub async fn load(url: &str, amount: Amount) -> Result<Loaded> {
         .execute(&mut owner)
         .await?;
     stops_and_fares(&mut owner, company).await?;
+    layout(&mut owner, company).await?;
     let first = next_trip_id(&mut owner, amount.trips + HOT).await?;
     let zone: Zone = "Africa/Lusaka".parse()?;
     let now: i64 = sqlx::query_scalar("SELECT (extract(epoch FROM now()) * 1000)::bigint")
@@ -169,8 +171,13 @@ pub async fn load(url: &str, amount: Amount) -> Result<Loaded> {
         insert(&mut owner, company, batch).await?;
     }
     tickets(&mut owner, company, (first, amount)).await?;
+    bookings(&mut owner, company).await?;
+    blocks(&mut owner, company).await?;
     searchable(&mut owner).await?;
-    sqlx::query("ANALYZE").execute(&mut owner).await?;
+    // As a database is that was not filled a minute ago.
+    for settle in ["VACUUM ANALYZE", "CHECKPOINT"] {
+        sqlx::query(settle).execute(&mut owner).await?;
+    }
     let stored: Vec<Stored> = trips
         .iter()
         .map(|t| Stored {
@@ -233,6 +240,28 @@ async fn stops_and_fares(owner: &mut PgConnection, company: Uuid) -> Result<()> 
     .bind(company)
     .bind(to_cbor(&table))
     .execute(&mut *owner)
+    .await?;
+    Ok(())
+}
+
+/// Ten rows of five.
+async fn layout(owner: &mut PgConnection, company: Uuid) -> Result<()> {
+    let seat = |n: u16| Seat {
+        label: n.to_string(),
+        row: 1 + (n - 1) / 5,
+        column: 1 + ((n - 1) % 5) as u8,
+        attributes: SeatAttributes::default(),
+    };
+    let seats = (1..=SEATS).map(seat).collect();
+    let layout = SeatLayout::new("bench", LayoutVersion(1), seats)?;
+    sqlx::query(
+        "INSERT INTO seat_layout (company_id, layout_id, version, seat_count, body)
+         VALUES ($1, 'bench', 1, $2, $3)",
+    )
+    .bind(company)
+    .bind(i32::from(SEATS))
+    .bind(to_cbor(&layout))
+    .execute(owner)
     .await?;
     Ok(())
 }
@@ -311,6 +340,41 @@ async fn tickets(
     sqlx::query("ALTER TABLE ticket ENABLE TRIGGER seat_owned_once")
         .execute(owner)
         .await?;
+    Ok(())
+}
+
+/// One seat of every trip is blocked: claims are never few.
+async fn blocks(owner: &mut PgConnection, company: Uuid) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO claim (company_id, trip_id, seat, legs, kind)
+         SELECT company_id, trip_id, seat_count, int4range(0, leg_count), 'block' FROM trip
+         WHERE company_id = $1",
+    )
+    .bind(company)
+    .execute(owner)
+    .await?;
+    Ok(())
+}
+
+/// Every tenth ticket is of a booking of its own.
+async fn bookings(owner: &mut PgConnection, company: Uuid) -> Result<()> {
+    let steps = [
+        "INSERT INTO booking (company_id, booking_id, reference, trip_id, total_minor, paid_minor,
+             currency, created_at_ms, confirmed_at_ms, state, contact_sealed, phone_blind,
+             name_blind)
+         SELECT company_id, ticket_id, left(ticket_id::text, 18), trip_id, 12500, 12500, 'ZMW', 0,
+             0, 'confirmed', sha256(ticket_id::text::bytea), sha256(ticket_id::text::bytea),
+             sha256(ticket_id::text::bytea)
+         FROM ticket WHERE company_id = $1 AND seat % 10 = 1",
+        "INSERT INTO coupon (company_id, booking_id, coupon_no, trip_id, seat, legs, class,
+             fare_minor, state, ticket_id)
+         SELECT company_id, ticket_id, 1, trip_id, seat, legs, 0, 12500, 'issued', ticket_id
+         FROM ticket WHERE company_id = $1 AND seat % 10 = 1",
+        "UPDATE ticket SET booking_id = ticket_id WHERE company_id = $1 AND seat % 10 = 1",
+    ];
+    for step in steps {
+        sqlx::query(step).bind(company).execute(&mut *owner).await?;
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use super::load::{Loaded, SEATS};
 use crate::report::rounded;
 
 /// The seats of a trip that are free.
-const FREE: u16 = 30;
+const FREE: u16 = 29;
 
 /// Bookings a second.
 pub fn measure(
@@ -27,10 +27,10 @@ pub fn measure(
         .replace("COMPANY", &loaded.company.to_string())
         .replace("FIRST_TRIP", &first.to_string())
         .replace("TRIPS", &loaded.raw.len().to_string())
-        .replace("FIRST_SEAT", &(SEATS - FREE + 1).to_string())
+        .replace("FIRST_SEAT", &(SEATS - FREE).to_string())
         .replace("FREE", &FREE.to_string());
     std::fs::write(&file, script)?;
-    let grant = "CREATE SEQUENCE bench_seq MINVALUE 0; GRANT USAGE ON bench_seq TO mwimule_app";
+    let grant = "CREATE SEQUENCE IF NOT EXISTS bench_seq MINVALUE 0; GRANT USAGE ON bench_seq TO mwimule_app";
     let made = Command::new("psql")
         .args(["-X", "-q", "-c", grant, url])
         .status()?;
