@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use sim_kit::{Fault, Faults, Ledger, Line, now_ms, random_hex};
+use sim_kit::{Faults, Ledger, Line, now_ms, random_hex};
 
 /// Everything.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -17,6 +17,15 @@ pub struct Book {
     pub keys: BTreeMap<String, (String, Option<(u16, String)>)>,
     /// Slow captures: when they are due, in milliseconds since 1970.
     pub due: BTreeMap<String, u64>,
+    /// Refunds that change later: when, in milliseconds since 1970, and to which status.
+    #[serde(default)]
+    pub refunds_due: BTreeMap<String, (u64, String)>,
+    /// Methods made of a card's number or token: the name of what they do.
+    #[serde(default)]
+    pub methods: BTreeMap<String, String>,
+    /// The last digits of their cards.
+    #[serde(default)]
+    pub last4: BTreeMap<String, String>,
     /// Money that moved.
     pub ledger: Ledger,
     /// The script.
@@ -48,9 +57,14 @@ pub fn number(prefix: &str) -> String {
 }
 
 impl Book {
-    /// Captures slow intents whose time has come.
+    /// Captures slow intents and ends refunds whose time has come.
     pub fn settle(&mut self) {
         let now = now_ms();
+        let refunds = self.refunds_due.clone();
+        for (id, (_, end)) in refunds.iter().filter(|(_, (at, _))| *at <= now) {
+            self.refunds_due.remove(id);
+            self.end_refund(id, end);
+        }
         let due: Vec<String> = self
             .due
             .iter()
@@ -89,6 +103,29 @@ impl Book {
         self.ledger.lines.push(line);
     }
 
+    /// What a refund comes to; money moves only where it succeeds.
+    pub fn end_refund(&mut self, id: &str, end: &str) {
+        let Some(refund) = self.refunds.get_mut(id) else {
+            return;
+        };
+        refund["status"] = json!(end);
+        if end == "failed" {
+            refund["failure_reason"] = json!("expired_or_canceled_card");
+        }
+        if end == "succeeded" {
+            let line = Line {
+                kind: "refund".to_owned(),
+                id: id.to_owned(),
+                reference: id.to_owned(),
+                of: refund["payment_intent"].as_str().map(str::to_owned),
+                amount: refund["amount"].to_string(),
+                currency: refund["currency"].as_str().unwrap_or("").to_uppercase(),
+                at_ms: now_ms(),
+            };
+            self.ledger.lines.push(line);
+        }
+    }
+
     /// What of an intent's money can still be returned.
     pub fn left(&self, intent: &str) -> i64 {
         let received = self.intents.get(intent);
@@ -99,41 +136,4 @@ impl Book {
         let back: i64 = back.filter_map(|r| r["amount"].as_i64()).sum();
         received.unwrap_or(0) - back
     }
-}
-
-/// What a payment method stands for: a decline with its code and decline code, or a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Behaviour {
-    /// Paid.
-    Good,
-    /// Refused.
-    Declined(&'static str, &'static str),
-    /// The bank asks the payer first.
-    Authenticate,
-    /// As scripted.
-    Faulty(Fault),
-}
-
-/// By its name; `None` where there is no such one.
-pub fn behaviour(method: &str) -> Option<Behaviour> {
-    use Behaviour as B;
-    Some(match method {
-        "pm_card_visa_chargeDeclined" | "pm_card_chargeDeclined" => {
-            B::Declined("card_declined", "generic_decline")
-        }
-        "pm_card_visa_chargeDeclinedInsufficientFunds" => {
-            B::Declined("card_declined", "insufficient_funds")
-        }
-        "pm_card_chargeDeclinedExpiredCard" => B::Declined("expired_card", "expired_card"),
-        "pm_card_authenticationRequired" => B::Authenticate,
-        "pm_sim_slow" => B::Faulty(Fault::Slow),
-        "pm_sim_lost_callback" => B::Faulty(Fault::LostCallback),
-        "pm_sim_duplicate_callback" => B::Faulty(Fault::DuplicateCallback),
-        "pm_sim_error_after_charging" => B::Faulty(Fault::ErrorAfterCharging),
-        "pm_sim_timeout" => B::Faulty(Fault::Timeout),
-        "pm_sim_processing" => B::Faulty(Fault::Undecided),
-        "pm_sim_failed_but_200" => B::Faulty(Fault::FailedBut200),
-        other if other.starts_with("pm_") => B::Good,
-        _ => return None,
-    })
 }

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use sim_kit::{Fault, now_ms, pairs};
 
 use crate::access::{Key, admitted, keep, key};
-use crate::book::{Behaviour, Book, behaviour, metadata, number, seconds};
+use crate::book::{Book, metadata, number, seconds};
 use crate::hooks::tell;
+use crate::methods::{Behaviour, behaviour, made, message};
 use crate::{Card, answer, error, missing};
 
 type Form = Vec<(String, String)>;
@@ -55,7 +56,10 @@ fn created(card: &Card, form: &Form) -> Outcome {
         return plain(wrong("Missing or invalid currency"));
     }
     let id = number("pi");
-    let method = field(form, "payment_method");
+    let method = match card.book.change(|b| method_of(b, form)) {
+        Ok(method) => method,
+        Err(text) => return plain(wrong(&text)),
+    };
     let status = if method.is_some() {
         "requires_confirmation"
     } else {
@@ -85,7 +89,9 @@ fn created(card: &Card, form: &Form) -> Outcome {
     card.book
         .change(|b| b.intents.insert(id.clone(), intent.clone()));
     if field(form, "confirm") == Some("true") {
-        return confirmed(card, &id, form);
+        let named = method.map(|m| ("payment_method".to_owned(), m));
+        let form: Form = form.iter().cloned().chain(named).collect();
+        return confirmed(card, &id, &form);
     }
     (StatusCode::OK, intent, None)
 }
@@ -123,9 +129,11 @@ async fn deliver(status: StatusCode, shown: &Value, fault: Option<Fault>) -> Res
 
 fn confirmed(card: &Card, id: &str, form: &Form) -> Outcome {
     let origin = field(form, "return_url").map(str::to_owned);
+    let off_session = field(form, "off_session") == Some("true");
     let outcome = card.book.change(|b| {
         let faults = b.faults.next(id, false);
         let slow_ms = b.faults.slow_ms;
+        let method = method_of(b, form).map_err(|text| wrong(&text))?;
         let Some(intent) = b.intents.get_mut(id) else {
             return Err((StatusCode::NOT_FOUND, no_such(id)));
         };
@@ -135,17 +143,19 @@ fn confirmed(card: &Card, id: &str, form: &Form) -> Outcome {
         ) {
             return Err((StatusCode::BAD_REQUEST, unexpected(intent)));
         }
-        if let Some(method) = field(form, "payment_method") {
+        if let Some(method) = &method {
             intent["payment_method"] = json!(method);
         }
         let method = intent["payment_method"].as_str().unwrap_or_default();
-        let Some(mut meant) = behaviour(method) else {
+        let method = method.to_owned();
+        let Some(mut meant) = behaviour(b, &method) else {
             return Err(wrong(&format!("No such PaymentMethod: '{method}'")));
         };
         if let (Behaviour::Good, Some(fault)) = (meant, faults) {
             meant = Behaviour::Faulty(fault);
         }
-        Ok(decided(b, id, meant, slow_ms, origin.as_deref()))
+        let way = (origin.as_deref(), off_session);
+        Ok(decided(b, id, meant, slow_ms, way))
     });
     match outcome {
         Err((status, body)) => (status, body, None),
@@ -170,16 +180,24 @@ fn confirmed(card: &Card, id: &str, form: &Form) -> Outcome {
     }
 }
 
+/// The method that a form names or describes.
+fn method_of(b: &mut Book, form: &Form) -> Result<Option<String>, String> {
+    match field(form, "payment_method") {
+        Some(method) => Ok(Some(method.to_owned())),
+        None => made(b, form, "payment_method_data"),
+    }
+}
+
 fn decided(
     b: &mut Book,
     id: &str,
     meant: Behaviour,
     slow_ms: u64,
-    origin: Option<&str>,
+    (origin, off_session): (Option<&str>, bool),
 ) -> Outcome {
     let fault = match meant {
         Behaviour::Faulty(fault) => Some(fault),
-        Behaviour::Good | Behaviour::Declined(..) | Behaviour::Authenticate => None,
+        Behaviour::Good | Behaviour::Declined(..) | Behaviour::Authenticate(_) => None,
     };
     let slow_ms = if slow_ms == 0 { 3_000 } else { slow_ms };
     match meant {
@@ -195,7 +213,10 @@ fn decided(
             set(b, id, "status", json!("processing"));
             b.due.insert(id.to_owned(), now_ms() + slow_ms);
         }
-        Behaviour::Authenticate => {
+        Behaviour::Authenticate(_) if off_session => {
+            return declined(b, id, "authentication_required", "authentication_required");
+        }
+        Behaviour::Authenticate(_) => {
             set(b, id, "status", json!("requires_action"));
             let url = format!("http://sim-card.invalid/_control/authenticate/{id}");
             let redirect = json!({ "url": url, "return_url": origin });
@@ -219,7 +240,7 @@ fn declined(b: &mut Book, id: &str, code: &str, decline: &str) -> Outcome {
         "type": "card_error",
         "code": code,
         "decline_code": decline,
-        "message": "Your card was declined.",
+        "message": message(code, decline),
     });
     set(b, id, "status", json!("requires_payment_method"));
     set(b, id, "last_payment_error", inner.clone());
@@ -328,16 +349,31 @@ pub async fn list(
 /// The payer approves at their bank.
 pub async fn authenticate(State(card): State<Card>, Path(id): Path<String>) -> Response {
     let shown = card.book.change(|b| {
-        let waits = b.intents.get(&id)?["status"] == "requires_action";
-        if waits {
-            b.capture(&id);
+        let intent = b.intents.get(&id)?;
+        let waits = intent["status"] == "requires_action";
+        let method = intent["payment_method"].as_str().unwrap_or_default();
+        let after = match behaviour(b, method) {
+            Some(Behaviour::Authenticate(after)) => after,
+            _ => None,
+        };
+        match after.filter(|_| waits) {
+            Some((code, decline)) => {
+                declined(b, &id, code, decline);
+            }
+            None if waits => b.capture(&id),
+            None => {}
         }
         b.intents.get(&id).cloned().map(|shown| (waits, shown))
     });
     match shown {
         Some((waits, shown)) => {
+            let kind = if shown["status"] == "succeeded" {
+                "payment_intent.succeeded"
+            } else {
+                "payment_intent.payment_failed"
+            };
             if waits {
-                tell(&card, "payment_intent.succeeded", shown.clone(), 1);
+                tell(&card, kind, shown.clone(), 1);
             }
             answer(StatusCode::OK, &shown)
         }

@@ -10,6 +10,7 @@ mod access;
 mod book;
 mod hooks;
 mod intents;
+mod methods;
 mod refunds;
 
 use std::path::PathBuf;
@@ -28,11 +29,18 @@ pub use hooks::signature;
 /// What `--help` says about magic tokens.
 pub const SCRIPT: &str = "\
 PAYMENT METHODS (Stripe's own test names, and some more)
-  pm_card_visa                                   paid
+  pm_card_visa, _mastercard, _amex, _us ...      paid
   pm_card_visa_chargeDeclined                    402 card_declined, generic_decline
-  pm_card_visa_chargeDeclinedInsufficientFunds   402 card_declined, insufficient_funds
-  pm_card_chargeDeclinedExpiredCard              402 expired_card
-  pm_card_authenticationRequired                 requires_action; GET its redirect url to approve
+  ..._chargeDeclinedInsufficientFunds, LostCard, StolenCard, VelocityLimitExceeded, Fraudulent
+                                                 402 card_declined, with its decline_code
+  pm_card_chargeDeclinedExpiredCard, IncorrectCvc, ProcessingError    402, with its code
+  pm_card_authenticationRequired, _threeDSecure2Required
+                                                 requires_action; GET its redirect url to approve;
+                                                 402 authentication_required with off_session
+  pm_card_authenticationRequiredChargeDeclinedInsufficientFunds       refused once approved
+  pm_card_refundFail, _pendingRefund             paid; refunds fail, or succeed, a little later
+  Stripe's test numbers and tok_ names do the same, by POST /v1/payment_methods or
+  payment_method_data[card][number] or [token].
   pm_sim_slow                 paid after 3 s      pm_sim_lost_callback       paid, no event
   pm_sim_duplicate_callback   event twice         pm_sim_error_after_charging  paid, answers 500
   pm_sim_timeout              paid, never answers pm_sim_processing          never decides
@@ -106,6 +114,8 @@ impl Card {
             .route("/v1/payment_intents/{id}", get(intents::show))
             .route("/v1/payment_intents/{id}/confirm", post(intents::confirm))
             .route("/v1/payment_intents/{id}/cancel", post(intents::cancel))
+            .route("/v1/payment_methods", post(methods::create))
+            .route("/v1/payment_methods/{id}", get(methods::show))
             .route("/v1/refunds", post(refunds::create).get(refunds::list))
             .route("/v1/refunds/{id}", get(refunds::show))
             .route("/_control/webhook", post(hooks::set))

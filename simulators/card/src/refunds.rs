@@ -1,18 +1,44 @@
 //! Refunds.
 
 use std::future::pending;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
-use sim_kit::{Fault, Line, now_ms, pairs};
+use sim_kit::{Fault, now_ms, pairs};
 
 use crate::access::{Key, admitted, keep, key};
 use crate::book::{metadata, number, seconds};
 use crate::hooks::tell;
+use crate::methods::refund_end;
 use crate::{Card, answer, error, missing};
+
+/// When Stripe's two refunds that end later do so, in milliseconds.
+const LATER_MS: u64 = 250;
+
+/// The end of a refund that comes later, and its event.
+fn later(card: &Card, id: &str) {
+    let Some((due, end)) = card.book.look(|b| b.refunds_due.get(id).cloned()) else {
+        return;
+    };
+    let (card, id) = (card.clone(), id.to_owned());
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(due.saturating_sub(now_ms()) + 1)).await;
+        let shown = card.book.change(|b| {
+            b.settle();
+            b.refunds.get(&id).cloned()
+        });
+        let kind = if end == "failed" {
+            "refund.failed"
+        } else {
+            "refund.updated"
+        };
+        tell(&card, kind, shown.unwrap_or_default(), 1);
+    });
+}
 
 fn field<'a>(form: &'a [(String, String)], name: &str) -> Option<&'a str> {
     let found = form.iter().find(|(n, _)| n == name);
@@ -36,6 +62,9 @@ pub async fn create(State(card): State<Card>, headers: HeaderMap, body: Bytes) -
     keep(&card, &key, status, &shown);
     if shown["object"] == "refund" {
         tell(&card, "refund.updated", shown.clone(), 1);
+        if let Some(id) = shown["id"].as_str() {
+            later(&card, id);
+        }
     }
     match fault {
         Some(Fault::Timeout) => pending().await,
@@ -80,9 +109,11 @@ fn created(card: &Card, form: &[(String, String)]) -> (StatusCode, Value, Option
         }
         let id = number("re");
         let fault = b.faults.next(&id, true);
-        let status = match fault {
-            Some(Fault::Refusal | Fault::FailedBut200) => "failed",
-            Some(Fault::Undecided) => "pending",
+        let method = known["payment_method"].as_str().unwrap_or_default();
+        let end = refund_end(b, method).filter(|_| fault.is_none());
+        let status = match (fault, end) {
+            (Some(Fault::Refusal | Fault::FailedBut200), _) => "failed",
+            (Some(Fault::Undecided), _) | (_, Some("succeeded")) => "pending",
             _ => "succeeded",
         };
         let refund = json!({
@@ -98,18 +129,13 @@ fn created(card: &Card, form: &[(String, String)]) -> (StatusCode, Value, Option
             "reason": field(form, "reason"),
             "status": status,
         });
-        if status == "succeeded" {
-            b.ledger.lines.push(Line {
-                kind: "refund".to_owned(),
-                id: id.clone(),
-                reference: id.clone(),
-                of: Some(intent.to_owned()),
-                amount: amount.to_string(),
-                currency: currency.as_str().unwrap_or("").to_uppercase(),
-                at_ms: now_ms(),
-            });
+        b.refunds.insert(id.clone(), refund.clone());
+        if let Some(end) = end {
+            let at = now_ms() + LATER_MS;
+            b.refunds_due.insert(id, (at, end.to_owned()));
+        } else if status == "succeeded" {
+            b.end_refund(&id, status);
         }
-        b.refunds.insert(id, refund.clone());
         (StatusCode::OK, refund, fault)
     })
 }
@@ -122,7 +148,11 @@ pub async fn show(
     if let Err(no) = admitted(&card, &headers) {
         return no;
     }
-    match card.book.look(|b| b.refunds.get(&id).cloned()) {
+    let shown = card.book.change(|b| {
+        b.settle();
+        b.refunds.get(&id).cloned()
+    });
+    match shown {
         Some(refund) => answer(StatusCode::OK, &refund),
         None => missing("refund", &id),
     }
@@ -137,7 +167,8 @@ pub async fn list(
         return no;
     }
     let intent = field(&asked, "payment_intent");
-    let data = card.book.look(|b| {
+    let data = card.book.change(|b| {
+        b.settle();
         let wanted = |r: &&Value| intent.is_none_or(|i| r["payment_intent"] == i);
         b.refunds
             .values()

@@ -148,6 +148,18 @@ impl Book {
         Some(whole.unwrap_or(0) - back)
     }
 
+    /// What was taken and not given back in a currency, as MTN writes amounts.
+    pub fn balance(&self, currency: &str) -> String {
+        let lines = self.ledger.lines.iter().filter(|l| l.currency == currency);
+        let sum: i128 = lines
+            .map(|l| {
+                let amount = thousandths(&l.amount).unwrap_or(0);
+                if l.kind == "refund" { -amount } else { amount }
+            })
+            .sum();
+        format!("{}.{:02}", sum / 1_000, sum % 1_000 / 10)
+    }
+
     /// A fresh token for a product.
     pub fn new_token(&mut self, product: &str) -> String {
         let now = now_ms();

@@ -38,7 +38,8 @@ fn magic(number: &str) -> (Option<Fault>, Result<(), String>) {
         "46733123450" => return (None, no("INTERNAL_PROCESSING_ERROR")),
         "46733123451" => return (None, no("APPROVAL_REJECTED")),
         "46733123452" => return (None, no("EXPIRED")),
-        "46733123453" | "46733123454" => return (Some(Fault::Undecided), Ok(())),
+        "46733123453" => return (Some(Fault::Undecided), Ok(())),
+        "46733123454" => return (Some(Fault::Slow), Ok(())),
         _ => {}
     }
     match number.get(number.len().saturating_sub(3)..) {
@@ -213,6 +214,24 @@ pub fn found(momo: &Momo, id: &str, refund: bool) -> Response {
             "Requested resource was not found.",
         ),
     }
+}
+
+/// What was taken and not given back, in the currency of the first charge.
+pub async fn balance(
+    State(momo): State<Momo>,
+    Path(product): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(no) = admitted(&momo, &headers, &product) {
+        return no;
+    }
+    let (balance, currency) = momo.book.look(|b| {
+        let first = b.ledger.lines.first();
+        let currency = first.map_or("EUR".to_owned(), |l| l.currency.clone());
+        (b.balance(&currency), currency)
+    });
+    let shown = json!({ "availableBalance": balance, "currency": currency });
+    answer(StatusCode::OK, &shown)
 }
 
 pub async fn active(

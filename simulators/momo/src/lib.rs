@@ -33,7 +33,8 @@ MAGIC PHONE NUMBERS (by their last digits; MTN's own test numbers work too)
   ...902  paid, the callback is lost           ...906  refused at once with 400
   ...903  paid, the callback comes twice       ...907  paid, never answers the request
   ...904  paid, the request answers 500        ...908  never decides
-  46733123450 FAILED  46733123451 REJECTED  46733123452 TIMEOUT  46733123453/4 PENDING
+  46733123450 FAILED, INTERNAL_PROCESSING_ERROR   46733123451 FAILED, APPROVAL_REJECTED
+  46733123452 FAILED, EXPIRED   46733123453 stays PENDING   46733123454 PENDING, then paid
 
 CONTROL
   POST /_control/faults  {\"planned\": [{\"fault\": \"lost_callback\", \"times\": 2}, {\"fault\":
@@ -116,6 +117,8 @@ impl Momo {
             .route("/v1_0/apiuser/{id}", get(access::user))
             .route("/v1_0/apiuser/{id}/apikey", post(access::new_key))
             .route("/{product}/token/", post(access::token))
+            .route("/{product}/token", post(access::token))
+            .route("/{product}/v1_0/account/balance", get(charges::balance))
             .route("/collection/v1_0/requesttopay", post(charges::start))
             .route("/collection/v1_0/requesttopay/{id}", get(charges::status))
             .route(
