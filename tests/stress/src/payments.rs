@@ -1,5 +1,6 @@
-//! Thousands of payments by mobile money, each asked for many times at once, over an operator
-//! that loses and doubles callbacks and fails after charging, while Redis is emptied and killed.
+//! Thousands of payments by mobile money and by card, each asked for many times at once, over
+//! operators that lose and double callbacks and fail after charging, while Redis is emptied and
+//! killed.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -18,6 +19,8 @@ use crate::report::Report;
 
 /// Payments at full size.
 const PAYMENTS: usize = 5_000;
+/// Every so many-th is by card, the others by mobile money.
+const CARD_EVERY: usize = 3;
 const CLIENTS: usize = 8;
 /// How long the operator, the hub's poller and the slow ones may take after the last request.
 const SETTLING: Duration = Duration::from_mins(10);
@@ -28,42 +31,37 @@ const PRICE_MINOR: i64 = 10_000;
 pub fn run(options: &Options) -> Result<Report> {
     let place = &options.place;
     let count = options.size(PAYMENTS);
-    let log = place.log("sim-momo");
-    let mut command = Command::new(place.program("sim-momo")?);
-    let operator = Child::start("sim-momo", command.args(["--decide-ms", "50"]), &log)?;
-    let operator_url = operator.ready()?["url"].as_str().map(str::to_owned);
-    let operator_url = operator_url.context("sim-momo does not say where it is")?;
     let way_back = WayBack::open()?;
+    let events = format!("{}/payments/webhooks/card", way_back.url);
+    let momo = Operator::start(place, "sim-momo", &["--decide-ms", "50"])?;
+    let cards = Operator::start(place, "sim-card", &["--webhook-url", &events])?;
     let mut redis = Redis::start(place)?;
-    let config = write_config(place, &operator_url, &way_back.url)?;
+    let config = write_config(place, &momo.url, &cards.url, &way_back.url)?;
     let further = ["--config", &config, "--redis-url", &redis.url()];
     let hub = Hub::found_with(place, "hub", &further)?;
     way_back.leads_to(hub.base());
     make_bookings(&hub, count)?;
-    let operator_caller = Caller::new(&operator_url, None);
-    operator_caller.send("/_control/faults", &script())?;
+    for operator in [&momo, &cards] {
+        operator.caller.send("/_control/faults", &script())?;
+    }
 
     let paying = pay_all(&hub, &mut redis, count)?;
     let last = wait_for_the_last(&hub);
     let captured = hub.rows("/payments?state=captured")?;
-    let ledger = operator_caller.fetch("/_control/ledger")?;
     let books = hub.office().fetch("/reconciliation/ledger")?;
 
     for failure in paying.failures.iter().take(20) {
         eprintln!("{failure}");
     }
-    let captures = ledger["captures"].as_u64().unwrap_or(0) as usize;
-    let lines = ledger["lines"].as_array().context("no lines")?;
-    let once: BTreeSet<&str> = lines
-        .iter()
-        .filter_map(|l| l["reference"].as_str())
-        .collect();
+    let by_card = (1..=count).filter(|n| is_card(*n)).count();
+    let (momo, cards) = (momo.captures()?, cards.captures()?);
     let issued = captured.iter().filter(|p| p["outcome"] == "issued").count();
     let mut report = Report::default();
     report.figure("payments", count);
     report.figure("requests", paying.requests);
     report.figure("clients", CLIENTS);
-    report.figure("charges_distinct", once.len());
+    report.figure("by_card", by_card);
+    report.figure("charges_distinct", momo.distinct + cards.distinct);
     let failed = paying.failures.len();
     report.goal("every retry gets the one answer", failed, failed == 0);
     let refused = paying.refused;
@@ -73,11 +71,21 @@ pub fn run(options: &Options) -> Result<Report> {
         refused == count,
     );
     report.goal("nothing stays under way", last.is_ok(), last.is_ok());
-    report.goal(
-        "one capture each at the operator",
-        captures,
-        captures == count,
-    );
+    for (promise, taken, wanted) in [
+        (
+            "one capture each by mobile money, by its operator's count",
+            momo,
+            count - by_card,
+        ),
+        (
+            "one capture each by card, by its operator's count",
+            cards,
+            by_card,
+        ),
+    ] {
+        let met = taken.all == wanted && taken.distinct == wanted;
+        report.goal(promise, taken.all, met);
+    }
     report.goal(
         "one captured payment each",
         captured.len(),
@@ -98,12 +106,60 @@ fn script() -> Value {
     })
 }
 
-fn write_config(place: &Place, operator: &str, way_back: &str) -> Result<String> {
+fn is_card(n: usize) -> bool {
+    n.is_multiple_of(CARD_EVERY)
+}
+
+/// Who takes the money.
+struct Operator {
+    _child: Child,
+    url: String,
+    caller: Caller,
+}
+
+/// Captures at an operator: all, and of different charges.
+#[derive(Debug, Clone, Copy)]
+struct Captures {
+    all: usize,
+    distinct: usize,
+}
+
+impl Operator {
+    fn start(place: &Place, name: &str, words: &[&str]) -> Result<Self> {
+        let mut command = Command::new(place.program(name)?);
+        let child = Child::start(name, command.args(words), &place.log(name))?;
+        let url = child.ready()?["url"].as_str().map(str::to_owned);
+        let url = url.with_context(|| format!("{name} does not say where it is"))?;
+        Ok(Self {
+            _child: child,
+            caller: Caller::new(&url, None),
+            url,
+        })
+    }
+
+    fn captures(&self) -> Result<Captures> {
+        let ledger = self.caller.fetch("/_control/ledger")?;
+        let lines = ledger["lines"].as_array().context("no lines")?;
+        let taken = lines.iter().filter(|l| l["kind"] == "capture");
+        let once: BTreeSet<&str> = taken
+            .clone()
+            .filter_map(|l| l["reference"].as_str())
+            .collect();
+        Ok(Captures {
+            all: taken.count(),
+            distinct: once.len(),
+        })
+    }
+}
+
+fn write_config(place: &Place, momo: &str, cards: &str, way_back: &str) -> Result<String> {
     let path = place.path("payments.toml");
     let text = format!(
-        "[http.limits]\non = false\n[momo]\nurl = \"{operator}\"\ncallback_url = \"{way_back}\"\n\
+        "[http.limits]\non = false\n[momo]\nurl = \"{momo}\"\ncallback_url = \"{way_back}\"\n\
          answer_within_s = 2\n[momo.collection]\nsubscription_key = \"sim-subscription\"\n\
-         api_user = \"00000000-0000-4000-8000-000000000001\"\napi_key = \"sim-api-key\"\n"
+         api_user = \"00000000-0000-4000-8000-000000000001\"\napi_key = \"sim-api-key\"\n\
+         [card]\nurl = \"{cards}\"\nsecret_key = \"sk_test_sim\"\nanswer_within_s = 2\n\
+         webhook_secrets = [\"whsec_sim_card\"]\n"
     );
     std::fs::write(&path, text)?;
     let path = path.to_str().context("the folder's path is no text")?;
@@ -198,7 +254,11 @@ fn pay_all(hub: &Hub, redis: &mut Redis, count: usize) -> Result<Paying> {
 /// One payment, asked for many times at once, then once with another body.
 fn pay(office: &Caller, n: usize, headers: &[(&str, &str)], retries: usize) -> Result<()> {
     let path = format!("/bookings/PAY-{n}/payments");
-    let wish = json!({ "provider": "momo", "phone": format!("+26096{n:04}000") });
+    let wish = if is_card(n) {
+        json!({ "provider": "card", "card": "pm_card_visa" })
+    } else {
+        json!({ "provider": "momo", "phone": format!("+26096{n:04}000") })
+    };
     let answers: Vec<_> = std::thread::scope(|scope| {
         let ask = || office.post_with(&path, headers, &wish);
         let asking: Vec<_> = (0..retries).map(|_| scope.spawn(ask)).collect();
@@ -244,7 +304,7 @@ fn wait_for_the_last(hub: &Hub) -> Result<()> {
     })
 }
 
-/// The operator's way to the hub: an address that is known before the hub's own.
+/// The operators' way to the hub: an address that is known before the hub's own.
 struct WayBack {
     url: String,
     hub: Arc<OnceLock<String>>,
