@@ -78,6 +78,10 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<i32> {
         "-p",
         "udp-relay",
         "-p",
+        "sim-momo",
+        "-p",
+        "sim-card",
+        "-p",
         "demo",
     ]))?;
     clean(&data)?;

@@ -1,6 +1,6 @@
 //! The central office: the `mwimule-hub` program, its command line and its HTTP API.
 
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::children::{Child, run};
 use crate::http::{Answer, Caller, list, number, text};
+use crate::operators::Moved;
 use crate::people::Party;
 use crate::report::{KeyLine, TicketLine};
 use crate::station::Place;
@@ -58,6 +59,8 @@ pub struct Trip {
 pub struct Booking {
     /// What the customer is told.
     pub reference: String,
+    /// `awaiting_payment`, `confirmed` or another word.
+    pub state: String,
     /// Numbers and QR texts of its tickets.
     pub tickets: Vec<(String, String)>,
     /// In minor units.
@@ -68,6 +71,25 @@ pub struct Booking {
 pub fn free_udp_address() -> Result<String> {
     let socket = UdpSocket::bind("127.0.0.1:0").context("no UDP port is free")?;
     Ok(socket.local_addr()?.to_string())
+}
+
+/// A TCP address that nobody uses: the operators must know the hub's before the hub runs.
+pub fn free_tcp_address() -> Result<String> {
+    let socket = TcpListener::bind("127.0.0.1:0").context("no TCP port is free")?;
+    Ok(socket.local_addr()?.to_string())
+}
+
+/// Where the hub listens, and what it is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Serving<'a> {
+    /// For people and programs.
+    pub http: &'a str,
+    /// For devices.
+    pub quic: &'a str,
+    /// Where devices are told to reach it.
+    pub public: &'a str,
+    /// Its settings.
+    pub config: &'a Path,
 }
 
 impl Cli {
@@ -98,16 +120,19 @@ impl Cli {
             .with_context(|| format!("`mwimule-hub {}` did not answer in JSON", words.join(" ")))
     }
 
-    /// Starts the hub; devices are told to reach it at `public`.
-    pub fn serve(self, logs: &Path, quic: &str, public: &str, token: &str) -> Result<Hub> {
+    /// Starts the hub.
+    pub fn serve(self, logs: &Path, serving: Serving<'_>, token: &str) -> Result<Hub> {
+        let config = serving.config.to_str();
         let words = [
             "serve",
             "--http",
-            "127.0.0.1:0",
+            serving.http,
             "--quic",
-            quic,
+            serving.quic,
             "--public-addr",
-            public,
+            serving.public,
+            "--config",
+            config.context("the demo's folder has a name that is no text")?,
         ];
         let mut child = Child::start("the hub", &mut self.command(&words), &logs.join("hub.log"))?;
         let ready = child.line(READY_DEADLINE, |line| {
@@ -227,23 +252,63 @@ impl Hub {
             .collect()
     }
 
-    /// A customer books at the office and pays in cash; the same `key` is the same booking.
+    /// Somebody books at the office and pays in cash; the same `key` is the same booking.
+    pub fn book_for_cash(
+        &self,
+        key: &str,
+        trip: i64,
+        journey: (&str, &str),
+        party: &Party,
+    ) -> Result<Answer> {
+        let mut body = booking_asked(trip, journey, party);
+        body["pay"] = json!("cash");
+        self.office
+            .post("/bookings", &[("idempotency-key", key)], &body)
+            .map_err(|error| self.child.blame(error))
+    }
+
+    /// Whoever it is does something at the hub, as everybody may; the same `key` does it once.
+    pub fn post(&self, key: &str, path: &str, body: &Value) -> Result<Value> {
+        self.public
+            .post(path, &[("idempotency-key", key)], body)
+            .and_then(|answer| answer.good("POST", path))
+            .map_err(|error| self.child.blame(error))
+    }
+
+    /// GET as everybody may.
+    pub fn look(&self, path: &str) -> Result<Value> {
+        self.public
+            .fetch(path)
+            .map_err(|error| self.child.blame(error))
+    }
+
+    /// A customer books at home, to be paid; the same `key` is the same booking.
     pub fn book(
         &self,
         key: &str,
         trip: i64,
-        (from, to): (&str, &str),
+        journey: (&str, &str),
         party: &Party,
-    ) -> Result<Answer> {
-        let passengers: Vec<&str> = party.passengers.iter().map(|p| p.class).collect();
-        let body = json!({
-            "trip": trip, "from": from, "to": to, "passengers": passengers,
-            "contact": {"name": party.passengers[0].name, "phone": party.phone},
-            "pay": "cash",
-        });
-        self.office
-            .post("/bookings", &[("idempotency-key", key)], &body)
-            .map_err(|error| self.child.blame(error))
+    ) -> Result<Booking> {
+        let body = booking_asked(trip, journey, party);
+        Booking::of(&self.post(key, "/bookings", &body)?)
+    }
+
+    /// What moved over the clearing accounts of the operators, by the ledger.
+    pub fn cleared(&self) -> Result<Moved> {
+        let mut moved = Moved::default();
+        for kind in ["mobile_money_clearing", "card_clearing"] {
+            for account in self.rows(&format!("/ledger/accounts?kind={kind}"))? {
+                let account = number(&account, "account")?;
+                for line in self.rows(&format!("/ledger/accounts/{account}/postings"))? {
+                    let amount = number(&line, "amount_minor")?;
+                    moved.net_minor += amount;
+                    moved.captures += usize::from(amount > 0);
+                    moved.refunds += usize::from(amount < 0);
+                }
+            }
+        }
+        Ok(moved)
     }
 
     /// Stops the program; false if it had to be forced.
@@ -257,11 +322,20 @@ impl Hub {
     }
 }
 
+fn booking_asked(trip: i64, (from, to): (&str, &str), party: &Party) -> Value {
+    let passengers: Vec<&str> = party.passengers.iter().map(|p| p.class).collect();
+    json!({
+        "trip": trip, "from": from, "to": to, "passengers": passengers,
+        "contact": {"name": party.passengers[0].name, "phone": party.phone},
+    })
+}
+
 impl Booking {
     /// What a good answer says.
     pub fn of(answer: &Value) -> Result<Self> {
         Ok(Self {
             reference: text(answer, "reference")?,
+            state: text(answer, "state")?,
             tickets: list(answer, "tickets")?
                 .iter()
                 .map(|t| Ok((text(t, "ticket")?, text(t, "qr")?)))

@@ -7,6 +7,7 @@ mod dice;
 mod forgery;
 mod http;
 mod hub;
+mod operators;
 mod patience;
 mod people;
 mod relay;
@@ -35,7 +36,7 @@ const EXIT_INTERRUPTED: u8 = 130;
 #[derive(Debug, Parser)]
 #[command(name = "demo")]
 struct Arguments {
-    /// The folder with mwimule-hub, mwimule-edge, mwimule-driver and udp-relay.
+    /// The folder with mwimule-hub, mwimule-edge, mwimule-driver, udp-relay, sim-momo and sim-card.
     #[arg(long, value_name = "DIR")]
     bin_dir: PathBuf,
     /// Where everything is kept; must not hold another demo.
@@ -116,6 +117,15 @@ fn stay(mut world: World, data: &std::path::Path) -> Result<()> {
     voice.tell(
         Who::Driver,
         &format!("device           {}/status", world.bus.url()),
+    );
+    let [momo, card] = world.operators.urls();
+    voice.tell(
+        Who::Bank,
+        &format!("mobile money     {momo}/_control/ledger"),
+    );
+    voice.tell(
+        Who::Bank,
+        &format!("cards            {card}/_control/ledger"),
     );
     Voice::row(&format!("files and logs   {}", data.display()));
     Voice::row("Ctrl-C stops everything.");

@@ -56,9 +56,15 @@ impl Party {
                 class,
             })
             .collect();
+        let digits = dice.between(1_000_000, 9_999_999);
+        // To the simulated operator the endings 901 to 908 are orders to fail.
+        let digits = match digits % 1_000 {
+            900..1_000 => digits - 100,
+            _ => digits,
+        };
         Self {
             passengers,
-            phone: format!("+26097{:07}", dice.between(1_000_000, 9_999_999)),
+            phone: format!("+26097{digits:07}"),
         }
     }
 
@@ -76,6 +82,11 @@ impl Party {
             party.passengers[0].class = "prm";
         }
         party
+    }
+
+    /// The number as people at home write it: `0971234567`.
+    pub fn home_phone(&self) -> String {
+        self.phone.replacen("+260", "0", 1)
     }
 
     /// How many.

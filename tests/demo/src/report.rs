@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use crate::voice::count;
+
 /// The report. Counts named *acknowledged* are of answers that the callers got; everything from
 /// `sales_in_ledger` on was read from the hub and the nodes after the last event had drained.
 #[derive(Debug, Clone, Serialize)]
@@ -18,6 +20,28 @@ pub struct Report {
     pub tickets_sold_connected: usize,
     /// Tickets that customers booked at the hub.
     pub tickets_booked_online: usize,
+    /// Bookings that their customers paid by mobile money.
+    pub paid_by_mobile_money: usize,
+    /// Bookings that their customers paid by card.
+    pub paid_by_card: usize,
+    /// Payments whose end the operator's callback did not tell, and the hub found out by asking.
+    pub lost_callbacks_recovered: usize,
+    /// Cards that the bank refused; they led to no tickets.
+    pub cards_refused: usize,
+    /// Refunds that an operator carried out.
+    pub refunds_done: usize,
+    /// How often the operators took money, by their own count.
+    pub captures_at_operators: usize,
+    /// Debits of the clearing accounts in the hub's ledger.
+    pub captures_in_ledger: usize,
+    /// How often the operators gave money back, by their own count.
+    pub refunds_at_operators: usize,
+    /// Credits of the clearing accounts in the hub's ledger.
+    pub refunds_in_ledger: usize,
+    /// What the operators hold for the company, in minor units.
+    pub net_at_operators_minor: i64,
+    /// What the ledger says that they hold, in minor units.
+    pub net_in_ledger_minor: i64,
     /// The driver's answers, by answer.
     pub scans: BTreeMap<&'static str, usize>,
     /// Seat-legs that two live tickets of `tickets` share.
@@ -143,6 +167,20 @@ impl Report {
                     self.tickets_in_ledger
                 ),
             ),
+            self.money_claim(),
+            (
+                self.lost_callbacks_recovered >= 1
+                    && self.cards_refused >= 1
+                    && self.refunds_done >= 1,
+                format!(
+                    "{} by mobile money and {} by card; {} made good, {} refused, {} done",
+                    count(self.paid_by_mobile_money, "booking"),
+                    self.paid_by_card,
+                    count(self.lost_callbacks_recovered, "lost callback"),
+                    count(self.cards_refused, "card"),
+                    count(self.refunds_done, "refund")
+                ),
+            ),
             (
                 self.tickets.len() == self.acknowledged_tickets,
                 format!(
@@ -184,6 +222,24 @@ impl Report {
                 format!("{} conflicts for the office to settle", self.open_conflicts),
             ),
         ]
+    }
+
+    /// The operators' own counts against the hub's ledger and what customers were told.
+    fn money_claim(&self) -> (bool, String) {
+        let paid = self.paid_by_mobile_money + self.paid_by_card;
+        let captures = self.captures_at_operators == self.captures_in_ledger;
+        let refunds = self.refunds_at_operators == self.refunds_in_ledger;
+        let net = self.net_at_operators_minor == self.net_in_ledger_minor;
+        let told =
+            paid == self.captures_at_operators && self.refunds_done == self.refunds_at_operators;
+        let text = format!(
+            "{} and {} at the operators, {} and {} in the ledger",
+            count(self.captures_at_operators, "capture"),
+            count(self.refunds_at_operators, "refund"),
+            self.captures_in_ledger,
+            self.refunds_in_ledger
+        );
+        (captures && refunds && net && told, text)
     }
 
     /// Writes the report.

@@ -6,6 +6,7 @@ mod crash;
 mod customer;
 mod door;
 mod opening;
+mod paying;
 mod reunion;
 
 pub use opening::raise;
@@ -28,8 +29,10 @@ pub fn play(world: &mut World, seed: u64) -> Result<Report> {
     crash::crash(world).context("while the power failed in Lusaka")?;
     counters::the_rest(world).context("while Lusaka went on selling")?;
     door::scans(world, &known, &other_bus, &resold).context("while the bus boarded")?;
-    customer::book(world).context("while customers booked")?;
+    let unsure = customer::book(world).context("while customers booked")?;
+    customer::sell_out(world).context("while the last seats went")?;
     reunion::mend(world).context("while the devices caught up")?;
+    customer::change_of_mind(world, &unsure).context("while a customer cancelled")?;
     reunion::hand_back(world).context("while the counters handed back what was unsold")?;
     let shifts = reunion::close_shifts(world).context("while the drawers were counted")?;
     let report = books::reconcile(world, seed, shifts).context("while the books were read")?;

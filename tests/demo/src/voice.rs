@@ -15,6 +15,8 @@ pub enum Who {
     Driver,
     /// Somebody at home with a phone.
     Customer,
+    /// Who takes a customer's money: mobile money, cards.
+    Bank,
     /// The network between them.
     Network,
 }
@@ -27,6 +29,7 @@ impl Who {
             Self::Kabwe => "Kabwe",
             Self::Driver => "driver",
             Self::Customer => "customer",
+            Self::Bank => "bank",
             Self::Network => "network",
         }
     }
@@ -38,6 +41,7 @@ impl Who {
             Self::Lusaka => "the station in Lusaka",
             Self::Kabwe => "the station in Kabwe",
             Self::Driver => "the driver's device",
+            Self::Bank => "the operators of mobile money and cards",
             Self::Network => "the relay",
         }
     }
@@ -49,6 +53,7 @@ impl Who {
             Self::Kabwe => "1;35",
             Self::Driver => "1;36",
             Self::Customer => "1;37",
+            Self::Bank => "1;32",
             Self::Network => "1;31",
         }
     }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::bus::{Bus, Seen};
 use crate::dice::Dice;
 use crate::hub::{Hub, Trip};
+use crate::operators::Operators;
 use crate::patience::Patience;
 use crate::people::Party;
 use crate::relay::Relay;
@@ -40,6 +41,16 @@ pub struct Tally {
     /// See [`crate::report::Report`].
     pub refused_when_lease_dry: usize,
     /// See [`crate::report::Report`].
+    pub paid_by_mobile_money: usize,
+    /// See [`crate::report::Report`].
+    pub paid_by_card: usize,
+    /// See [`crate::report::Report`].
+    pub lost_callbacks_recovered: usize,
+    /// See [`crate::report::Report`].
+    pub cards_refused: usize,
+    /// See [`crate::report::Report`].
+    pub refunds_done: usize,
+    /// See [`crate::report::Report`].
     pub scans: BTreeMap<&'static str, usize>,
 }
 
@@ -54,6 +65,8 @@ pub struct World {
     pub bus: Bus,
     /// The network.
     pub relay: Relay,
+    /// Who takes customers' money.
+    pub operators: Operators,
     /// The office.
     pub hub: Hub,
     /// The trip that the story is about: Lusaka to Solwezi.
@@ -206,6 +219,7 @@ impl World {
         self.lusaka.check()?;
         self.kabwe.check()?;
         self.bus.check()?;
+        self.operators.check()?;
         self.relay.child.check()
     }
 
@@ -216,6 +230,7 @@ impl World {
             self.kabwe.stop(),
             self.bus.stop(),
             self.relay.child.stop(),
+            self.operators.stop(),
             self.hub.stop(),
         ];
         if stopped.contains(&false) {

@@ -33,12 +33,25 @@ pub fn reconcile(world: &mut World, seed: u64, shifts: Vec<ShiftLine>) -> Result
     for conflict in &conflicts {
         Voice::row(&text(conflict, "reason")?);
     }
+    let (momo, cards) = (world.operators.mobile_money()?, world.operators.cards()?);
+    let cleared = world.hub.cleared()?;
     let tally = world.tally.clone();
     Ok(Report {
         seed,
         tickets_sold_offline: tally.tickets_sold_offline,
         tickets_sold_connected: tally.tickets_sold_connected,
         tickets_booked_online: tally.tickets_booked_online,
+        paid_by_mobile_money: tally.paid_by_mobile_money,
+        paid_by_card: tally.paid_by_card,
+        lost_callbacks_recovered: tally.lost_callbacks_recovered,
+        cards_refused: tally.cards_refused,
+        refunds_done: tally.refunds_done,
+        captures_at_operators: momo.captures + cards.captures,
+        captures_in_ledger: cleared.captures,
+        refunds_at_operators: momo.refunds + cards.refunds,
+        refunds_in_ledger: cleared.refunds,
+        net_at_operators_minor: momo.net_minor + cards.net_minor,
+        net_in_ledger_minor: cleared.net_minor,
         scans: tally.scans,
         double_sold_seat_legs: double_sold_seat_legs(&tickets),
         acknowledged_sales: tally.acknowledged_sales,

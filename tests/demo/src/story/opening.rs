@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use crate::bus::Bus;
 use crate::dice::Dice;
 use crate::http::text;
-use crate::hub::{COMPANY, Cli, Hub, Trip, free_udp_address};
+use crate::hub::{COMPANY, Cli, Hub, Serving, Trip, free_tcp_address, free_udp_address};
+use crate::operators::Operators;
 use crate::patience::Patience;
 use crate::relay::Relay;
 use crate::station::{Place, Station};
@@ -28,7 +29,17 @@ pub fn raise(place: Place<'_>, voice: Voice, patience: Patience, dice: Dice) -> 
     patience.check()?;
     let quic = free_udp_address()?;
     let relay = Relay::start(place.bin_dir, place.logs, &quic)?;
-    let hub = cli.serve(place.logs, &quic, &relay.listen, &token)?;
+    let http = free_tcp_address()?;
+    let operators = Operators::start(place, &format!("http://{http}"))?;
+    let config = place.data.join("hub.toml");
+    operators.write_settings(&config, &format!("http://{http}"))?;
+    let serving = Serving {
+        http: &http,
+        quic: &quic,
+        public: &relay.listen,
+        config: &config,
+    };
+    let hub = cli.serve(place.logs, serving, &token)?;
     voice.tell(
         Who::Hub,
         &format!("up, on a Postgres of its own: {}", hub.url()),
@@ -39,6 +50,10 @@ pub fn raise(place: Place<'_>, voice: Voice, patience: Patience, dice: Dice) -> 
             "every device reaches the hub through one relay, at {}",
             relay.listen
         ),
+    );
+    voice.tell(
+        Who::Bank,
+        "a mobile-money operator and a card operator are up, as the real ones speak",
     );
     patience.check()?;
     let trip = next_bus(&hub, "LUN", "SOL")?;
@@ -90,6 +105,7 @@ pub fn raise(place: Place<'_>, voice: Voice, patience: Patience, dice: Dice) -> 
         kabwe,
         bus,
         relay,
+        operators,
         hub,
         trip,
         other_trip,
