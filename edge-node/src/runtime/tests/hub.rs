@@ -200,6 +200,7 @@ impl HubOffice {
                     let frame = EdgeFrame::from_bytes(&bytes).unwrap();
                     session.handle_input(HubInput::Frame(frame), clock::uptime());
                 }
+                // tidy-allow-sleep: the machine's own timer
                 () = tokio::time::sleep(Duration::from_millis(wait.unwrap_or(0))),
                     if wait.is_some() => session.handle_timeout(clock::uptime()),
             }
