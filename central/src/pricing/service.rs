@@ -210,7 +210,8 @@ async fn fare_table(
     }
     let table = fares_of(tx, trip).await?;
     let index = Arc::new(table.as_ref().map(FareIndex::new).unwrap_or_default());
-    tx.catalog().keep_fares(of, &trip.fare_table, Arc::clone(&index));
+    tx.catalog()
+        .keep_fares(of, &trip.fare_table, Arc::clone(&index));
     Ok(index)
 }
 
