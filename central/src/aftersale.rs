@@ -11,6 +11,7 @@ mod jobs;
 mod manifest;
 mod names;
 mod offer;
+pub(crate) mod paying;
 pub mod rules;
 mod service;
 mod trips;

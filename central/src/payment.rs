@@ -10,6 +10,7 @@ mod db;
 pub mod http;
 mod jobs;
 mod kind;
+mod offers;
 pub mod provider;
 mod providers;
 pub mod refunds;

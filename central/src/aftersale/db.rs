@@ -18,6 +18,7 @@ use crate::tenant::TenantTx;
 mod extras;
 mod manifest;
 mod names;
+mod paying;
 mod rules;
 
 pub(super) use extras::{
@@ -26,6 +27,10 @@ pub(super) use extras::{
 };
 pub(super) use manifest::{ManifestRow, boarded_by_scan, departed_without_marks, manifest, mark};
 pub(super) use names::{NewCorrection, correct, move_corrections, named, passengers};
+pub(super) use paying::{
+    back_to_savepoint, hold_for, keep_offer, keep_savepoint, lapse_one, let_go, let_go_of_ended,
+    note_payment, offer_of_payment, savepoint,
+};
 pub(super) use rules::{RuleRow, save_rules, tiers};
 
 /// A ticket that is live, with what its refund depends on.

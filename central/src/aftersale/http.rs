@@ -7,6 +7,8 @@ mod offers;
 mod problem;
 mod rules;
 
+pub(crate) use offers::open as open_offer;
+
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 

@@ -31,6 +31,7 @@ async fn sweep(api: Api) -> Result<Progress, JobError> {
         more |= refund_the_undecided(&api, company).await?;
         let mut tx = api.db.tenant(company).await?;
         db::lapse(&mut tx, clock::now()).await?;
+        db::let_go_of_ended(&mut tx).await?;
         tx.commit().await?;
         more |= manifest::mark_from_scans(&api, company).await?;
     }

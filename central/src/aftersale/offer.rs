@@ -176,13 +176,19 @@ pub enum Refused {
     #[error("{0} since the offer was made: ask for a new one")]
     Changed(&'static str),
     /// Money has to come first.
-    #[error("{due_minor} minor units of {currency} are to pay: exchange at a counter, in cash")]
+    #[error(
+        "{due_minor} minor units of {currency} are to pay: pay them for the offer, or exchange at \
+         a counter, in cash"
+    )]
     ToPay {
         /// How much.
         due_minor: i64,
         /// ISO 4217.
         currency: Currency,
     },
+    /// Money is not needed.
+    #[error("nothing is to pay for this offer: confirm it")]
+    NothingDue,
     /// The bus does not go there in this order.
     #[error("trip {0} does not run between these stops in this order")]
     NoSuchJourney(TripId),

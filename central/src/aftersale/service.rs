@@ -388,6 +388,8 @@ async fn exchange(
         fee_minor,
         due: (due, account),
     };
+    // What its payment held becomes the new tickets'.
+    db::let_go(tx, offer.id).await?;
     let (issued, reused) = undo::replace(tx, api, tickets, to, &paying, now).await?;
     done.tickets = issued;
     db::settle_booking(tx, booking, Minor(new - old), Minor(due)).await?;

@@ -161,6 +161,22 @@ pub(super) fn is_still_to_be_had(
     })
 }
 
+/// Money has come that buys nothing: owes it back to the customer, once.
+pub async fn owe_back(
+    tx: &mut TenantTx,
+    booking: Uuid,
+    money: &Paid,
+    now: Instant,
+) -> Result<(), BookingError> {
+    let row = db::lock_booking(tx, booking).await?;
+    let row =
+        row.ok_or_else(|| DbError::damaged(format!("the booking of a payment, {booking}")))?;
+    if db::is_posted(tx, money.payment).await? {
+        return Ok(());
+    }
+    post_for_refund(tx, &row, money, now).await
+}
+
 /// Money without a seat: owed back to the customer.
 async fn post_for_refund(
     tx: &mut TenantTx,

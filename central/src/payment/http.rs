@@ -1,6 +1,7 @@
 //! The routes: they translate only.
 
 mod callbacks;
+mod offers;
 mod payments;
 mod refunds;
 mod webhooks;
@@ -17,6 +18,7 @@ use crate::http::{Api, Problem};
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(payments::begin, payments::of_booking))
+        .routes(routes!(offers::begin))
         .routes(routes!(payments::list))
         .routes(routes!(payments::show))
         .routes(routes!(payments::calls))
@@ -81,6 +83,7 @@ impl From<&Refusal> for Problem {
                 detail,
             ),
             Refusal::NotASeller => Self::forbidden(crate::access::Permission::Sell),
+            Refusal::Offer(why) => why.clone().into(),
             Refusal::SeatsGone => Self::conflict("seats-gone", "The seats are gone", detail),
         }
     }

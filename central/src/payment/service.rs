@@ -17,6 +17,8 @@ use super::provider::{Charge, Provider, Said};
 use super::refunds::{self, RefundError, drawer_of, fresh_reference};
 use super::rules::{Heard, PaymentState, Step, hear};
 use crate::access::Identity;
+use crate::aftersale::AftersaleError;
+use crate::aftersale::paying::{self, OfferPaid};
 use crate::audit::{self, Actor, Change};
 use crate::booking::pay::{self, Outcome, Paid};
 use crate::booking::{BookingError, State};
@@ -32,9 +34,9 @@ use crate::vault::{Place, VaultError};
 /// A payment that is being asked about is left alone so long, in milliseconds.
 const TURN_LEASE_MS: i64 = 60_000;
 /// Seats are kept so much longer than the payer has, for the last question and its answer.
-const HOLD_MARGIN_MS: i64 = 30_000;
+pub(super) const HOLD_MARGIN_MS: i64 = 30_000;
 /// How often a transaction that lost a race is done again.
-const ATTEMPTS_MAX: u32 = 5;
+pub(super) const ATTEMPTS_MAX: u32 = 5;
 
 /// What somebody wants to pay with.
 #[derive(Debug, Clone)]
@@ -68,6 +70,9 @@ pub enum Refusal {
     /// Only a seller may take cash.
     #[error("cash is taken by sellers of the company only")]
     NotASeller,
+    /// What its offer says.
+    #[error(transparent)]
+    Offer(crate::aftersale::Refused),
     /// The seats are sold to others.
     #[error("the seats are gone: book again")]
     SeatsGone,
@@ -82,6 +87,9 @@ pub enum PaymentError {
     /// The tickets could not be issued.
     #[error(transparent)]
     Booking(#[from] BookingError),
+    /// The exchange could not be carried out.
+    #[error(transparent)]
+    Aftersale(#[from] AftersaleError),
     /// The money could not be sent back.
     #[error(transparent)]
     Refund(#[from] RefundError),
@@ -101,14 +109,21 @@ impl From<getrandom::Error> for PaymentError {
 
 impl PaymentError {
     /// Whether the same again may succeed.
-    fn is_lost_race(&self) -> bool {
+    pub(super) fn is_lost_race(&self) -> bool {
         match self {
-            Self::Db(e) | Self::Booking(BookingError::Db(e)) | Self::Refund(RefundError::Db(e)) => {
+            Self::Db(e)
+            | Self::Booking(BookingError::Db(e))
+            | Self::Aftersale(AftersaleError::Db(e))
+            | Self::Refund(RefundError::Db(e)) => {
                 matches!(e, DbError::TryAgain(_))
                     || e.is_seat_taken()
                     || e.constraint() == Some("payment_one_live")
             }
-            Self::Vault(_) | Self::Booking(_) | Self::Refund(_) | Self::NoEntropy(_) => false,
+            Self::Vault(_)
+            | Self::Booking(_)
+            | Self::Aftersale(_)
+            | Self::Refund(_)
+            | Self::NoEntropy(_) => false,
         }
     }
 }
@@ -295,13 +310,13 @@ async fn capture(
 }
 
 /// The last digits, by which a payer knows the number again.
-fn hint_of(wish: &Wish) -> Option<String> {
+pub(super) fn hint_of(wish: &Wish) -> Option<String> {
     let digits: Vec<char> = wish.payer.chars().collect();
     let shown = wish.provider == ProviderKind::Momo && digits.len() > 6;
     shown.then(|| digits[digits.len() - 3..].iter().collect())
 }
 
-fn place(company: CompanyId, payment: &Uuid) -> Place<'_> {
+pub(super) fn place(company: CompanyId, payment: &Uuid) -> Place<'_> {
     Place {
         company,
         table: "payment",
@@ -380,6 +395,7 @@ async fn write(
     let Some(booking) = db::booking_of(&mut tx, payment).await? else {
         return Ok(());
     };
+    let offer = paying::offer_of(&mut tx, payment).await?;
     // Booking before payment, as everywhere.
     let due = pay::due(&mut tx, booking).await?;
     let Some((standing, provider, amount)) = db::lock(&mut tx, payment).await? else {
@@ -419,17 +435,26 @@ async fn write(
                 account: account.ok_or_else(|| DbError::damaged("a payment's provider"))?,
                 amount_minor: amount,
             };
-            turn.outcome = Some(
+            turn.outcome = Some(if let Some(offer) = offer {
+                match paying::paid(&mut tx, api, (offer, booking), &money, now).await? {
+                    OfferPaid::Exchanged => "issued",
+                    OfferPaid::NotExchanged => "seats_gone",
+                }
+            } else {
                 match pay::paid(&mut tx, &api.keys, booking, &money, now).await? {
                     Outcome::Issued | Outcome::Already => "issued",
                     Outcome::SeatsGone if paid_before => "already_paid",
                     Outcome::SeatsGone => "seats_gone",
-                },
-            );
+                }
+            });
             Some("payment.captured")
         }
     };
     db::turn(&mut tx, payment, &turn, now).await?;
+    // At its end only: a late question must not free what a later payment holds.
+    if let (Some(offer), Some("payment.failed" | "payment.expired")) = (offer, kind) {
+        paying::let_go(&mut tx, offer).await?;
+    }
     if let Some(why @ ("seats_gone" | "already_paid")) = turn.outcome {
         refunds::of_payment(&mut tx, payment, why, Actor::System, now).await?;
     }

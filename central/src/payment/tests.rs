@@ -1,5 +1,6 @@
 //! The service against the simulated operators, over HTTP on both sides.
 
+mod exchanging;
 mod paying;
 mod refunding;
 mod scene;

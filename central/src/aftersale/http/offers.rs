@@ -329,7 +329,11 @@ pub async fn make_for_ticket(
 
 /// The offer's company, where the caller may see it: who knows the number of an offer that no
 /// staff made, and the company's staff.
-async fn open(api: &Api, caller: &Caller, id: Uuid) -> Result<(CompanyId, Offer), Problem> {
+pub(crate) async fn open(
+    api: &Api,
+    caller: &Caller,
+    id: Uuid,
+) -> Result<(CompanyId, Offer), Problem> {
     let missing = || Problem::not_found("there is no such offer");
     let company = db::company_of_offer(&api.db, id).await?;
     let company = CompanyId(company.ok_or_else(missing)?);

@@ -43,6 +43,7 @@ impl From<Refused> for Problem {
             } => conflict("to-pay", "To pay first")
                 .with("due_minor", due_minor)
                 .with("currency", currency.as_str()),
+            Refused::NothingDue => conflict("nothing-due", "Nothing to pay"),
             Refused::NoSuchJourney(_) => wrong("no-such-journey", "No such journey"),
             Refused::Closed(_) => conflict("boarding-closed", "Boarding has closed"),
             Refused::SoldOut {

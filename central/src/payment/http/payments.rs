@@ -38,20 +38,20 @@ const CALLS_MAX: i64 = 200;
 pub struct PaymentAsked {
     /// `momo`, `card` or `cash`; cash takes the permission `sell`.
     #[schema(max_length = 20)]
-    provider: String,
+    pub(super) provider: String,
     /// Of `momo`: the payer's number; without a country code it is one of the company's country.
     #[schema(max_length = 100)]
-    phone: Option<String>,
+    pub(super) phone: Option<String>,
     /// Of `card`: a token of the card provider's own page, like `pm_1PZ…`.
     #[schema(max_length = 100)]
-    card: Option<String>,
+    pub(super) card: Option<String>,
     /// The phone number that the booking was made with, as proof that it is yours; left out where
     /// you are signed in as who booked, work for the company, or pay from that number.
     #[schema(max_length = 100)]
-    contact_phone: Option<String>,
+    pub(super) contact_phone: Option<String>,
     /// The name that the booking was made with, as proof instead of its phone number.
     #[schema(max_length = 100)]
-    contact_name: Option<String>,
+    pub(super) contact_name: Option<String>,
 }
 
 /// A payment as it stands.
@@ -127,7 +127,7 @@ impl From<PaymentRow> for PaymentView {
     }
 }
 
-fn render(begun: &Begun) -> Answer {
+pub(super) fn render(begun: &Begun) -> Answer {
     match begun {
         Ok(row) => Answer {
             status: StatusCode::CREATED.as_u16(),
@@ -145,7 +145,7 @@ fn render(begun: &Begun) -> Answer {
     }
 }
 
-fn checked(asked: &PaymentAsked) -> Result<(ProviderKind, String), Problem> {
+pub(super) fn checked(asked: &PaymentAsked) -> Result<(ProviderKind, String), Problem> {
     let wrong = |detail: &str| Err(Problem::unprocessable(detail));
     for text in [&asked.phone, &asked.card].into_iter().flatten() {
         if text.chars().count() > PAYER_CHARS_MAX {
@@ -204,7 +204,7 @@ async fn payable(
 }
 
 /// The payer in the form that the provider knows.
-async fn payer_form(
+pub(super) async fn payer_form(
     api: &Api,
     company: CompanyId,
     provider: ProviderKind,
