@@ -8,6 +8,7 @@ mod db;
 mod extras;
 pub mod http;
 mod jobs;
+pub(crate) mod lost;
 mod manifest;
 mod names;
 mod offer;

@@ -31,7 +31,8 @@ pub struct NewEntry {
     pub entry: Entry,
 }
 
-/// Posts entries in two statements.
+/// Posts entries in two statements, and the commission on what of them became revenue, or ceased
+/// to be, after its trip had departed.
 pub async fn post(
     tx: &mut TenantTx,
     entries: &[NewEntry],
@@ -40,7 +41,9 @@ pub async fn post(
     if entries.is_empty() {
         return Ok(());
     }
-    let accounts = accounts::numbers(tx, entries).await?;
+    let commission = commission::afterwards(tx, entries, posted_at).await?;
+    let entries: Vec<&NewEntry> = entries.iter().chain(&commission).collect();
+    let accounts = accounts::numbers(tx, &entries).await?;
     let company = tx.company().0;
     let mut days: Vec<String> = vec![];
     let mut day_numbers: Vec<i32> = Vec::with_capacity(entries.len());

@@ -221,6 +221,23 @@ pub(super) async fn void(
     Ok(())
 }
 
+/// Ends the coupons of some tickets.
+pub(super) async fn end_coupons(
+    tx: &mut TenantTx,
+    tickets: &[Uuid],
+    state: &str,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "UPDATE coupon SET state = $3 WHERE company_id = $1 AND ticket_id = ANY($2)",
+        tx.company().0,
+        tickets,
+        state
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// A seat that waits until its trip's validator has heard of a void.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block {

@@ -384,3 +384,91 @@ async fn a_counters_ticket_is_undone_only_once_its_shifts_close_has_arrived() {
     assert_eq!(none.status, 401);
     assert_ne!(paid.id, node);
 }
+
+/// A node's disputed sale of the seat of a booking's only ticket, and its case.
+async fn sold_again(shop: &Shop, paid: &Paid) -> (Uuid, i64) {
+    let ticket = Uuid::from_u128(paid.tickets[0].as_u128() ^ 1);
+    let company = shop.company;
+    shop.run(&format!(
+        "INSERT INTO ticket (company_id, ticket_id, trip_id, seat, legs, class, ordinal,
+             issuer_node, layout_version, issued_at_ms, kid, suite, tag, fare_minor, currency,
+             state, change_no)
+         SELECT company_id, '{ticket}', trip_id, seat, legs, class, ordinal, '{ticket}',
+             layout_version, issued_at_ms, kid, suite, tag, fare_minor, currency, 2, change_no
+         FROM ticket WHERE ticket_id = '{}';
+         INSERT INTO conflict_case (company_id, node_id, incarnation, seq, reason, tickets,
+             against, opened_at_ms)
+         VALUES ('{company}', '{ticket}', 1, 1, 'seat_taken', ARRAY['{ticket}']::uuid[],
+             ARRAY['{}']::uuid[], 1)",
+        paid.tickets[0], paid.tickets[0]
+    ))
+    .await;
+    let case = "SELECT max(case_id) FROM conflict_case";
+    (ticket, shop.number(case).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passengers_of_bookings_who_lose_their_seat_get_what_was_decided() {
+    let shop = Shop::new().await;
+    let decide = async |case: i64, key: &str, body: Value| {
+        let path = format!("/reconciliation/conflicts/{case}/decision");
+        shop.post(&path, Some(&shop.clerk), key, body).await
+    };
+    let tickets_of = |trip: u64, of: &Paid| {
+        format!(
+            "trip_id = {trip} AND booking_id = '{}' AND state = 0",
+            of.id
+        )
+    };
+    let live = async |filter: &str| {
+        let mut owner = shop.site.db.owner().await.unwrap();
+        let sql = format!("SELECT count(*) FROM ticket WHERE {filter}");
+        let count = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&mut owner)
+            .await;
+        let count: i64 = count.unwrap();
+        count
+    };
+    let sits = shop.paid("sits", 1).await;
+    let (winner, case) = sold_again(&shop, &sits).await;
+    let body = json!({"winner": winner, "consequence": "other_seat", "reason": "had boarded"});
+    let done = decide(case, "a", body).await;
+    assert_eq!(done.status, 200, "{done:?}");
+    assert_eq!(done.json()["tickets"].as_array().unwrap().len(), 1);
+    assert_eq!(live(&tickets_of(shop.trips[0], &sits)).await, 1);
+    assert_eq!(
+        live(&format!("ticket_id = '{}' AND state = 1", sits.tickets[0])).await,
+        1
+    );
+
+    let moves = shop.paid("moves", 1).await;
+    let (winner, case) = sold_again(&shop, &moves).await;
+    let mut body = json!({"winner": winner, "consequence": "rebook", "reason": "had boarded"});
+    let nowhere = decide(case, "b", body.clone()).await;
+    assert_eq!(
+        (nowhere.status, nowhere.problem().as_str()),
+        (422, "unprocessable")
+    );
+    body["trip"] = shop.trips[1].into();
+    let done = decide(case, "c", body).await;
+    assert_eq!(done.status, 200, "{done:?}");
+    assert_eq!(live(&tickets_of(shop.trips[1], &moves)).await, 1);
+    assert_eq!(shop.number(OWED).await, 0, "a ticket for a ticket");
+    assert_eq!(shop.number(ASKED_BACK).await, 0);
+
+    let leaves = shop.paid("leaves", 1).await;
+    let (winner, case) = sold_again(&shop, &leaves).await;
+    let body = json!({"winner": winner, "consequence": "refund", "reason": "had boarded"});
+    let done = decide(case, "d", body).await;
+    assert_eq!(done.status, 200, "{done:?}");
+    assert_eq!(done.json()["refunds"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        live(&format!("booking_id = '{}' AND state = 0", leaves.id)).await,
+        0
+    );
+    assert_eq!(shop.number(OWED).await, leaves.total);
+    assert_eq!(shop.number(ASKED_BACK).await, leaves.total);
+    let ended = "SELECT count(*) FROM booking WHERE state = 'cancelled'";
+    assert_eq!(shop.number(ended).await, 1);
+    shop.books_balance().await;
+}

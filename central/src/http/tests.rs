@@ -6,5 +6,6 @@ mod document;
 mod holds;
 mod lists;
 mod roles;
+mod scenario;
 mod search;
 pub(crate) mod site;

@@ -34,7 +34,7 @@ impl Numbers {
 /// Finds or makes every account that the entries touch. Making one locks its row until the
 /// transaction ends: what is committed is remembered, so that money of many buyers does not queue
 /// at the one account that takes it.
-pub(super) async fn numbers(tx: &mut TenantTx, entries: &[NewEntry]) -> Result<Numbers, DbError> {
+pub(super) async fn numbers(tx: &mut TenantTx, entries: &[&NewEntry]) -> Result<Numbers, DbError> {
     let touched: BTreeSet<(Account, Currency)> = entries
         .iter()
         .flat_map(|e| {

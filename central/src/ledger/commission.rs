@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use domain::ids::{PartyId, StopCode, TicketId};
+use domain::ledger::{Account, Entry, EntryKind, Posting};
 use domain::money::{Currency, Minor};
-use domain::time::ServiceDate;
+use domain::time::{Instant, ServiceDate, Zone};
 use uuid::Uuid;
 
+use super::NewEntry;
 use crate::db::DbError;
 use crate::pricing::commission::{self, CommissionRate, RateFor};
 use crate::tenant::TenantTx;
@@ -66,6 +68,100 @@ pub(super) async fn earned(
     }
     keep_parties(tx, &earners).await?;
     Ok(earned)
+}
+
+/// The commission on tickets whose money became revenue after their trip had departed, as of a
+/// sale that came late; where money ceased to be revenue, as of a refund, it is taken back. One
+/// entry per day of departure and currency.
+pub(super) async fn afterwards(
+    tx: &mut TenantTx,
+    entries: &[NewEntry],
+    now: Instant,
+) -> Result<Vec<NewEntry>, DbError> {
+    let mut moved: BTreeMap<(Currency, TicketId), i64> = BTreeMap::new();
+    for new in entries {
+        let of_tickets = new.entry.postings().iter();
+        for line in of_tickets.filter(|line| line.account == Account::Revenue) {
+            if let Some(ticket) = line.ticket {
+                *moved.entry((new.entry.currency(), ticket)).or_default() -= line.amount_minor.0;
+            }
+        }
+    }
+    moved.retain(|_, amount| *amount != 0);
+    let Some(first) = entries.first().filter(|_| !moved.is_empty()) else {
+        return Ok(vec![]);
+    };
+    let days = departures(tx, moved.keys().map(|(_, ticket)| ticket.0), now).await?;
+    let mut sold: BTreeMap<(Currency, ServiceDate), Vec<(TicketId, i64)>> = BTreeMap::new();
+    for ((currency, ticket), amount) in moved {
+        if let Some(day) = days.get(&ticket) {
+            let of_day = sold.entry((currency, *day)).or_default();
+            of_day.push((ticket, amount));
+        }
+    }
+    let mut found = vec![];
+    for ((currency, day), sold) in sold {
+        let earned = earned(tx, &sold, currency, day).await?;
+        let kind = if earned.values().all(|amount| *amount < 0) {
+            EntryKind::Reversal
+        } else {
+            EntryKind::Recognition
+        };
+        let postings: Vec<Posting> = earned.iter().flat_map(of_party).collect();
+        if postings.is_empty() {
+            continue;
+        }
+        let entry = Entry::new(kind, currency, day, postings)
+            .map_err(|e| DbError::damaged(format!("the commission of {day}: {e}")))?;
+        let id = super::derived_id(&[
+            b"commission",
+            first.id.as_bytes(),
+            currency.as_str().as_bytes(),
+            day.to_string().as_bytes(),
+        ]);
+        found.push(NewEntry { id, entry });
+    }
+    Ok(found)
+}
+
+/// What a party has earned, less than nothing where it is taken back.
+pub(super) fn of_party((party, amount): (&PartyId, &i64)) -> [Posting; 2] {
+    let line = |account, amount| Posting {
+        account,
+        amount_minor: Minor(amount),
+        ticket: None,
+    };
+    [
+        line(Account::CommissionExpense, *amount),
+        line(Account::CommissionPayable(*party), -amount),
+    ]
+}
+
+/// The company's days on which the trips of some tickets departed, none of them after now.
+async fn departures(
+    tx: &mut TenantTx,
+    tickets: impl Iterator<Item = Uuid>,
+    now: Instant,
+) -> Result<BTreeMap<TicketId, ServiceDate>, DbError> {
+    let tickets: Vec<Uuid> = tickets.collect();
+    let rows = sqlx::query!(
+        r#"SELECT k.ticket_id, c.zone, t.departs_at_ms + t.delay_ms AS "departs_ms!"
+           FROM ticket k
+           JOIN trip t ON t.company_id = k.company_id AND t.trip_id = k.trip_id
+           JOIN company c ON c.company_id = k.company_id
+           WHERE k.company_id = $1 AND k.ticket_id = ANY($2)"#,
+        tx.company().0,
+        &tickets
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let days = rows.into_iter().map(|r| {
+        let zone: Option<Zone> = r.zone.parse().ok();
+        let day = zone.and_then(|zone| Instant(r.departs_ms.min(now.0)).local_date(&zone));
+        let day = day.ok_or_else(|| DbError::damaged("the departure of a ticket's trip"))?;
+        Ok((TicketId(r.ticket_id), day))
+    });
+    days.collect()
 }
 
 /// What one ticket earns; of money given back, what is taken back.

@@ -76,11 +76,8 @@ pub async fn recognise(
             ticket: None,
         };
         postings.push(line(Account::Revenue, revenue.saturating_neg()));
-        for (party, amount) in &earned {
-            postings.push(line(Account::CommissionExpense, *amount));
-            postings.push(line(Account::CommissionPayable(*party), -amount));
-            done.commission_minor += amount;
-        }
+        postings.extend(earned.iter().flat_map(commission::of_party));
+        done.commission_minor += earned.values().sum::<i64>();
         done.tickets += sold.len();
         done.revenue_minor = done.revenue_minor.saturating_add(revenue);
         let entry = Entry::new(EntryKind::Recognition, currency, departed, postings)

@@ -170,6 +170,40 @@ async fn whoever_sold_earns_its_commission_at_the_departure() {
     till.every_entry_sums_to_zero().await;
 }
 
+#[tokio::test]
+async fn commission_follows_what_is_sold_and_given_back_after_the_departure() {
+    let mut till = Till::new().await;
+    let mut owner = till.test.owner().await.unwrap();
+    sqlx::query(
+        "INSERT INTO commission_rate (company_id, rate_id, seller_kind, seller, percent_bp)
+         VALUES ($1, gen_random_uuid(), 'company', '', 500)",
+    )
+    .bind(till.company.id.0)
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    let one = FARE.0 / 20;
+    let first = till.sell(1).await;
+    till.recognise(DEPARTS).await;
+    assert_eq!(till.balance("commission_payable").await, -one);
+    till.sell(2).await;
+    till.sell(3).await;
+    assert_eq!(till.balance("commission_payable").await, -3 * one);
+    let void = till.node.log(&EventBody::Void(domain::event::VoidRecord {
+        shift: ShiftNo(1),
+        ticket: first,
+        reason: domain::event::VoidReason::PassengerRequest,
+    }));
+    till.deliver(vec![void]).await;
+    assert_eq!(till.balance("commission_payable").await, -2 * one);
+    assert_eq!(till.balance("commission_expense").await, 2 * one);
+    let taken = "SELECT count(*) FROM ledger_entry WHERE kind = 'reversal'";
+    assert_eq!(till.test.number(taken).await.unwrap(), 1);
+    till.recognise(DEPARTS).await;
+    assert_eq!(till.balance("commission_expense").await, 2 * one);
+    till.every_entry_sums_to_zero().await;
+}
+
 impl Till {
     pub(crate) fn staff(&self) -> Staff {
         Staff {

@@ -17,8 +17,11 @@ use super::case_views::{CaseView, EvidenceView};
 use super::rules::{Candidate, Consequence, propose};
 use super::shift_rows;
 use crate::access::Staff;
+use crate::aftersale::AftersaleError;
+use crate::aftersale::lost::{self, Because, Instead, Losing, Settled};
 use crate::audit::{self, Change};
 use crate::db::DbError;
+use crate::http::Api;
 use crate::ledger::{self, NewEntry, derived_id};
 use crate::outbox::{self, Happened};
 use crate::sync::buckets::{take_changes, trip_bucket};
@@ -46,6 +49,12 @@ pub enum CaseError {
     /// Somebody is paying for the seat.
     #[error("somebody is buying this seat: decide once the hold is over")]
     SeatHeld,
+    /// Nobody said where to.
+    #[error("a booking loses its seat: name the `trip` that its passengers are to take instead")]
+    NoTrip,
+    /// What was decided cannot be done for the passenger.
+    #[error(transparent)]
+    Aftersale(#[from] AftersaleError),
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -86,8 +95,19 @@ pub struct Decision {
     pub winner: Option<TicketId>,
     /// What happens to the others.
     pub consequence: Consequence,
+    /// Of a rebooking: the trip that passengers of bookings take instead.
+    pub trip: Option<TripId>,
     /// Why.
     pub reason: String,
+}
+
+/// What a decision did.
+#[derive(Debug, Clone, Default)]
+pub struct Decided {
+    /// The entry that moved the money; none when none had to move.
+    pub entry: Option<Uuid>,
+    /// What the passengers of bookings got who lost their seat.
+    pub settled: Settled,
 }
 
 /// A case with its evidence and the proposed winner.
@@ -109,13 +129,17 @@ pub async fn show(tx: &mut TenantTx, number: i64) -> Result<CaseView, CaseError>
 }
 
 /// Decides a case: who keeps the seat, what happens to the others, where the money goes.
+///
+/// Passengers of the hub's bookings get at once what was decided. A counter's tickets were paid
+/// at a counter: what is owed for them stands in refunds payable until one pays it out.
 pub async fn decide(
     tx: &mut TenantTx,
+    api: &Api,
     staff: Staff,
     number: i64,
     decision: &Decision,
     now: Instant,
-) -> Result<Option<Uuid>, CaseError> {
+) -> Result<Decided, CaseError> {
     let case = rows::lock(tx, number).await?;
     let case = case.ok_or(CaseError::NoSuchCase(number))?;
     if !case.is_open {
@@ -128,7 +152,8 @@ pub async fn decide(
         Some(_) => return Err(CaseError::NotOfTheCase),
         None => false,
     };
-    lock_trips(tx, &case).await?;
+    let losing = losing(tx, &case, decision, offenders_win).await?;
+    lock_trips(tx, &case, decision.trip).await?;
     let ids: Vec<Uuid> = case
         .tickets
         .iter()
@@ -149,23 +174,79 @@ pub async fn decide(
     }
     let entry = post(tx, number, &plan, now).await?;
     change_tickets(tx, &tickets, &plan).await?;
+    let settled = settle(tx, api, staff, number, (losing, &plan, decision), now).await?;
     let shifts: Vec<_> = tickets.iter().filter_map(|t| t.shift).collect();
     let closed = rows::closed_of(tx, &shifts).await?;
     shift_rows::put_due(tx, &closed).await?;
     rows::close(tx, staff, number, decision, entry, now).await?;
-    note(tx, staff, &case, decision, entry, now).await?;
-    Ok(entry)
+    let decided = Decided { entry, settled };
+    note(tx, staff, &case, decision, &decided, now).await?;
+    Ok(decided)
+}
+
+/// The bookings' tickets that lose, their bookings locked; none where nobody has to do anything
+/// for their passengers.
+async fn losing(
+    tx: &mut TenantTx,
+    case: &OpenCase,
+    decision: &Decision,
+    offenders_win: bool,
+) -> Result<Vec<Losing>, CaseError> {
+    if decision.consequence == Consequence::Carried {
+        return Ok(vec![]);
+    }
+    let losers = if offenders_win {
+        &case.against
+    } else {
+        &case.tickets
+    };
+    let losing = lost::losing(tx, losers).await?;
+    let nowhere = decision.consequence == Consequence::Rebook && decision.trip.is_none();
+    if nowhere && !losing.is_empty() {
+        return Err(CaseError::NoTrip);
+    }
+    Ok(losing)
+}
+
+/// Gives passengers of bookings what was decided.
+async fn settle(
+    tx: &mut TenantTx,
+    api: &Api,
+    staff: Staff,
+    number: i64,
+    (losing, plan, decision): (Vec<Losing>, &Plan, &Decision),
+    now: Instant,
+) -> Result<Settled, CaseError> {
+    let instead = match decision.consequence {
+        Consequence::Refund | Consequence::Carried => Instead::Money,
+        Consequence::OtherSeat => Instead::Ticket(None),
+        Consequence::Rebook => Instead::Ticket(decision.trip),
+    };
+    let owed = |l: &Losing| Minor(plan.owed.get(&l.ticket()).copied().unwrap_or(0));
+    let lost: Vec<(Losing, Minor)> = losing.into_iter().map(|l| (l.clone(), owed(&l))).collect();
+    let because = Because {
+        case: number,
+        actor: staff.identity.into(),
+        now,
+    };
+    Ok(lost::settle(tx, api, &lost, instead, because).await?)
 }
 
 /// In the order of their numbers, as everywhere.
-async fn lock_trips(tx: &mut TenantTx, case: &OpenCase) -> Result<(), DbError> {
+async fn lock_trips(
+    tx: &mut TenantTx,
+    case: &OpenCase,
+    other: Option<TripId>,
+) -> Result<(), DbError> {
     let ids: Vec<Uuid> = case
         .tickets
         .iter()
         .chain(&case.against)
         .map(|t| t.0)
         .collect();
-    for trip in rows::trips_of(tx, &ids).await? {
+    let mut trips: BTreeSet<TripId> = rows::trips_of(tx, &ids).await?.into_iter().collect();
+    trips.extend(other);
+    for trip in trips {
         lock_trip(tx, trip).await?;
     }
     Ok(())
@@ -177,6 +258,8 @@ struct Plan {
     postings: BTreeMap<Currency, Vec<Posting>>,
     /// Which become live (0), void (1) or disputed (2).
     states: BTreeMap<TicketId, i16>,
+    /// What came to stand in refunds payable for each, minor units.
+    owed: BTreeMap<TicketId, i64>,
 }
 
 impl Plan {
@@ -223,6 +306,9 @@ impl Plan {
     fn shift_money(&mut self, ticket: &CaseTicket, from: Account, to: Account, amount: i64) {
         if amount == 0 || from == to {
             return;
+        }
+        if to == Account::RefundsPayable {
+            *self.owed.entry(ticket.id).or_default() += amount;
         }
         let lines = self.postings.entry(ticket.currency).or_default();
         for (account, amount) in [(from, amount), (to, -amount)] {
@@ -301,7 +387,7 @@ async fn note(
     staff: Staff,
     case: &OpenCase,
     decision: &Decision,
-    entry: Option<Uuid>,
+    decided: &Decided,
     now: Instant,
 ) -> Result<(), DbError> {
     let number = case.number;
@@ -310,7 +396,9 @@ async fn note(
         "reason": case.reason,
         "winner": decision.winner.map(|t| t.0),
         "consequence": decision.consequence.as_str(),
-        "entry": entry,
+        "entry": decided.entry,
+        "refunds": decided.settled.refunds,
+        "new_tickets": decided.settled.tickets,
         "tickets": case.tickets.iter().map(|t| t.0).collect::<Vec<_>>(),
         "against": case.against.iter().map(|t| t.0).collect::<Vec<_>>(),
     });

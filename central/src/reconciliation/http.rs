@@ -4,9 +4,8 @@ use axum::Json;
 use axum::body::Body as HttpBody;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
-use domain::ids::{NodeId, ShiftNo, TicketId};
+use domain::ids::{NodeId, ShiftNo, TicketId, TripId};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,10 +21,10 @@ use super::{ConflictRow, ConflictView, ShiftView, case_rows, cases, shift_list, 
 use crate::access::{Caller, Permission};
 use crate::clock;
 use crate::http::extract::{Asked, Body, Named, parsed};
-use crate::http::idempotent::{key_of, respond};
+use crate::http::idempotent::{keep, key_of, respond};
 use crate::http::listing::{Format, answer, cursor_of, format_of};
 use crate::http::{Api, Problem};
-use crate::idempotency::{self, Answer, Replay};
+use crate::idempotency;
 use crate::ledger::http::reason_of;
 use crate::views::Page;
 
@@ -52,9 +51,10 @@ impl From<CaseError> for Problem {
         let detail = error.to_string();
         match error {
             CaseError::Db(error) => error.into(),
+            CaseError::Aftersale(error) => error.into(),
             CaseError::NoSuchCase(_) => Self::not_found(detail),
             CaseError::Closed(_) => Self::conflict("case-closed", "Decided before", detail),
-            CaseError::NotOfTheCase => Self::unprocessable(detail),
+            CaseError::NoTrip | CaseError::NotOfTheCase => Self::unprocessable(detail),
             CaseError::Void(_) => Self::conflict("ticket-void", "Ticket taken back", detail),
             CaseError::SeatTaken | CaseError::SeatHeld => {
                 Self::conflict("seat-taken", "Seat taken", detail)
@@ -139,6 +139,8 @@ pub struct NewDecision {
     /// What happens to the others: `refund`, `other_seat`, `rebook` or `carried`.
     #[schema(max_length = 20)]
     pub consequence: String,
+    /// Of `rebook`: the trip that passengers of bookings take instead, between the same stops.
+    pub trip: Option<u64>,
     /// Why.
     #[schema(min_length = 3, max_length = 500)]
     pub reason: String,
@@ -146,12 +148,17 @@ pub struct NewDecision {
 
 /// What the decision did.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"case": 4, "entry": "0197f2a0-0000-8000-8000-000000000002"}))]
+#[schema(example = json!({"case": 4, "entry": "0197f2a0-0000-8000-8000-000000000002",
+    "refunds": [], "tickets": ["0197f2a0-0000-7000-8000-000000000003"]}))]
 pub struct Decided {
     /// The case.
     pub case: i64,
     /// The entry that moved the money; absent when none had to move.
     pub entry: Option<Uuid>,
+    /// Money on its way back to passengers of bookings.
+    pub refunds: Vec<Uuid>,
+    /// Issued to them instead.
+    pub tickets: Vec<Uuid>,
 }
 
 /// The Z report of a shift and what came after it.
@@ -298,24 +305,25 @@ async fn decide(
     let decision = Decision {
         winner: body.value.winner.map(TicketId),
         consequence,
+        trip: body.value.trip.map(TripId),
         reason: reason_of(&body.value.reason)?,
     };
+    if decision.trip.is_some_and(|t| i64::try_from(t.0).is_err()) {
+        return Err(Problem::not_found("there is no such trip"));
+    }
     let now = clock::now();
     let mut tx = api.db.tenant(staff.company).await?;
     if let Some(known) = idempotency::claim(&mut tx, &key).await? {
         return respond(known);
     }
-    let entry = cases::decide(&mut tx, staff, case, &decision, now).await?;
-    let answer = Answer {
-        status: StatusCode::OK.as_u16(),
-        content_type: "application/json".to_owned(),
-        body: json!({ "case": case, "entry": entry })
-            .to_string()
-            .into_bytes(),
+    let done = cases::decide(&mut tx, &api, staff, case, &decision, now).await?;
+    let done = Decided {
+        case,
+        entry: done.entry,
+        refunds: done.settled.refunds,
+        tickets: done.settled.tickets,
     };
-    idempotency::record(&mut tx, &key, &answer, now).await?;
-    tx.commit().await?;
-    respond(Replay::Again(answer))
+    keep(tx, &key, (StatusCode::OK, &done), now).await
 }
 
 /// Per node: what has not come and what it may be worth, forks, cases, drawers.

@@ -39,9 +39,9 @@ pub fn propose(candidates: &[Candidate]) -> Option<TicketId> {
 pub enum Consequence {
     /// Gets the money back.
     Refund,
-    /// Gets another seat on the trip, paid by what is owed back.
+    /// Gets another seat on the trip, paid by what is owed back; of a booking at once.
     OtherSeat,
-    /// Gets another trip, paid by what is owed back.
+    /// Gets another trip, paid by what is owed back; of a booking at once.
     Rebook,
     /// Travelled all the same: the fare is the company's.
     Carried,

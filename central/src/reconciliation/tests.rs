@@ -1,5 +1,7 @@
 //! Cases, shifts and settlements on a real database.
 
+mod routes;
+
 use domain::event::{EventBody, ScanRecord, ShiftClosed};
 use domain::ids::{NodeId, ShiftNo, TicketId};
 use domain::money::Minor;
@@ -10,9 +12,11 @@ use super::rules::Consequence;
 use super::settlements::{self, SettlementError, Wish};
 use super::shifts;
 use crate::access::{Identity, Staff};
+use crate::http::Api;
 use crate::ledger::fiscal::{self, SignedLines};
 use crate::ledger::tests::Till;
 use crate::testing::{DEPARTS, FARE, TestNode};
+use crate::vault::Vault;
 
 const CLOSED: Instant = Instant(1_790_000_100_000);
 
@@ -53,9 +57,12 @@ impl Till {
         let decision = Decision {
             winner,
             consequence,
+            trip: None,
             reason: "seen on the camera".to_owned(),
         };
-        cases::decide(&mut tx, self.staff(), case, &decision, CLOSED).await?;
+        let keys = self.company.keys.clone();
+        let api = Api::new(self.test.db.clone(), keys, Vault::from_bytes([9; 32]));
+        cases::decide(&mut tx, &api, self.staff(), case, &decision, CLOSED).await?;
         tx.commit().await?;
         Ok(())
     }

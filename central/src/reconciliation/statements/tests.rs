@@ -19,7 +19,7 @@ const MOMO: &str = "Id,External Transaction Id,Date,Status,Type,From,Amount,Fee\
     773,,2026-11-21 02:00:00,Successful,Transfer,,148.50,\n";
 
 impl Till {
-    async fn captured(&self, number: u128, amount: i64) {
+    pub(in crate::reconciliation) async fn captured(&self, number: u128, amount: i64) {
         let mut owner = self.test.owner().await.unwrap();
         let id = Uuid::from_u128(number);
         sqlx::query(
