@@ -10,7 +10,8 @@ mod list;
 mod sheet;
 
 pub use cell::{neutralised, restored};
-pub use list::{AnyList, BoxedFuture, Column, CsvList, Listed};
+pub use list::{AnyList, BoxedFuture, Column};
+pub(crate) use list::{CsvList, Listed};
 pub use sheet::{Fields, Sheet, SheetError, word};
 
 use domain::time::Instant;

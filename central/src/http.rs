@@ -16,6 +16,7 @@ pub mod list;
 pub mod listing;
 pub mod network;
 mod office;
+pub mod one_row;
 mod openapi;
 pub mod problem;
 mod trips;

@@ -7,8 +7,9 @@ use domain::time::Instant;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::access::Permission;
 use crate::audit::{self, Actor, Change};
-use crate::csvio::{Fault, Tally};
+use crate::csvio::{Column, CsvList, Fault, Fields, Tally};
 use crate::db::DbError;
 use crate::tenant::TenantTx;
 
@@ -261,6 +262,54 @@ pub(crate) async fn remove<R: Record>(
 pub(crate) async fn all<R: Record>(tx: &mut TenantTx) -> Result<BTreeMap<String, R>, DbError> {
     let rows = R::list(tx, &R::Filter::default(), "", i64::MAX).await?;
     Ok(rows.into_iter().map(|(_, row)| (row.key(), row)).collect())
+}
+
+/// A CSV list of which each row is a row of the table.
+pub(crate) trait RecordList: 'static {
+    /// What one row says.
+    type Row: Record;
+    /// See [`CsvList::NAME`].
+    const NAME: &'static str;
+    /// See [`CsvList::COLUMNS`].
+    const COLUMNS: &'static [Column];
+    /// See [`CsvList::READ`].
+    const READ: Permission = Permission::CompanyRead;
+    /// See [`CsvList::WRITE`].
+    const WRITE: Permission = Permission::CompanyWrite;
+
+    /// A cell per column.
+    fn cells(row: Self::Row) -> Vec<String>;
+
+    /// See [`CsvList::parse`].
+    fn parse(fields: &Fields<'_>) -> Result<Self::Row, Fault>;
+}
+
+impl<L: RecordList> CsvList for L {
+    type Row = <L as RecordList>::Row;
+    const NAME: &'static str = <L as RecordList>::NAME;
+    const COLUMNS: &'static [Column] = <L as RecordList>::COLUMNS;
+    const READ: Permission = <L as RecordList>::READ;
+    const WRITE: Permission = <L as RecordList>::WRITE;
+
+    async fn export(tx: &mut TenantTx) -> Result<Vec<Vec<String>>, DbError> {
+        let known = all::<<L as RecordList>::Row>(tx).await?;
+        Ok(known.into_values().map(L::cells).collect())
+    }
+
+    fn parse(fields: &Fields<'_>) -> Result<<L as RecordList>::Row, Fault> {
+        <L as RecordList>::parse(fields)
+    }
+
+    async fn apply(
+        tx: &mut TenantTx,
+        rows: Vec<(usize, <L as RecordList>::Row)>,
+        tally: &mut Tally,
+        by: Actor,
+        now: Instant,
+    ) -> Result<(), DbError> {
+        let known = all(tx).await?;
+        put_all(tx, known, rows, tally, (by, now)).await
+    }
 }
 
 /// Creates what is new, writes over what is different, and notes what cannot be.

@@ -46,7 +46,7 @@ impl Column {
 }
 
 /// A list of a company that comes and goes as CSV.
-pub trait CsvList: 'static {
+pub(crate) trait CsvList: 'static {
     /// What one row of a file says.
     type Row: Send;
 
@@ -104,7 +104,7 @@ pub trait AnyList: Send + Sync {
 }
 
 /// A list as an entry of a table of lists.
-pub struct Listed<L>(PhantomData<fn() -> L>);
+pub(crate) struct Listed<L>(PhantomData<fn() -> L>);
 
 impl<L: CsvList> Listed<L> {
     /// The entry.

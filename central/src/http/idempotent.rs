@@ -4,11 +4,14 @@
 //! is 422, one that is still worked on 409 (draft-ietf-httpapi-idempotency-key-header).
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Response, header};
+use axum::http::{HeaderMap, Response, StatusCode, header};
+use domain::time::Instant;
+use serde::Serialize;
 
 use super::problem::Problem;
 use crate::access::Caller;
-use crate::idempotency::{Answer, IdempotencyKey, Replay};
+use crate::idempotency::{self, Answer, IdempotencyKey, Replay};
+use crate::tenant::TenantTx;
 
 /// The header that names a request.
 const KEY_HEADER: &str = "idempotency-key";
@@ -40,6 +43,27 @@ pub fn respond(replay: Replay) -> Result<Response<Body>, Problem> {
         Replay::OtherRequest => Err(Problem::key_reused()),
         Replay::InFlight => Err(Problem::in_flight()),
     }
+}
+
+/// Keeps an answer under its request's key, commits what led to it, and gives it.
+pub async fn keep<T: Serialize>(
+    mut tx: TenantTx,
+    key: &IdempotencyKey,
+    (status, said): (StatusCode, &T),
+    now: Instant,
+) -> Result<Response<Body>, Problem> {
+    let body = serde_json::to_vec(said).map_err(|error| {
+        tracing::error!(%error, "an answer could not be written");
+        Problem::unavailable()
+    })?;
+    let answer = Answer {
+        status: status.as_u16(),
+        content_type: "application/json".to_owned(),
+        body,
+    };
+    idempotency::record(&mut tx, key, &answer, now).await?;
+    tx.commit().await?;
+    of(answer)
 }
 
 fn of(answer: Answer) -> Result<Response<Body>, Problem> {

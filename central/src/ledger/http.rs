@@ -25,10 +25,10 @@ use super::views::{
 use crate::access::{Caller, Permission};
 use crate::clock;
 use crate::http::extract::{Asked, Body, Named, parsed};
-use crate::http::idempotent::{key_of, respond};
+use crate::http::idempotent::{keep, key_of, respond};
 use crate::http::listing::{answer, cursor_of, format_of};
 use crate::http::{Api, Problem};
-use crate::idempotency::{self, Answer, Replay};
+use crate::idempotency;
 use crate::views::Page;
 
 /// Every route of this service.
@@ -294,10 +294,8 @@ async fn adjust(
     let (today, _) = db::today(&mut tx, now).await?;
     let wish = body.value.checked(today)?;
     let entry = books::adjust(&mut tx, staff, &wish, now).await?;
-    let answer = made(json!({ "entry": entry }));
-    idempotency::record(&mut tx, &key, &answer, now).await?;
-    tx.commit().await?;
-    respond(Replay::Again(answer))
+    let made = json!({ "entry": entry });
+    keep(tx, &key, (StatusCode::CREATED, &made), now).await
 }
 
 /// Takes an entry back by one the other way round.
@@ -326,18 +324,8 @@ async fn reverse(
     let (today, _) = db::today(&mut tx, now).await?;
     let (reason, date) = body.value.checked(today)?;
     let entry = books::reverse(&mut tx, staff, id, &reason, date, now).await?;
-    let answer = made(json!({ "entry": entry }));
-    idempotency::record(&mut tx, &key, &answer, now).await?;
-    tx.commit().await?;
-    respond(Replay::Again(answer))
-}
-
-fn made(body: serde_json::Value) -> Answer {
-    Answer {
-        status: StatusCode::CREATED.as_u16(),
-        content_type: "application/json".to_owned(),
-        body: body.to_string().into_bytes(),
-    }
+    let made = json!({ "entry": entry });
+    keep(tx, &key, (StatusCode::CREATED, &made), now).await
 }
 
 /// Locked periods.

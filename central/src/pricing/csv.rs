@@ -9,7 +9,7 @@ use super::records::{
 use super::rules::Channel;
 use crate::access::Permission;
 use crate::audit::Actor;
-use crate::company::records::{all, put_all};
+use crate::company::records::{RecordList, all, put_all};
 use crate::csvio::{Column, CsvList, Fault, Fields, Tally, word};
 use crate::db::DbError;
 use crate::tenant::TenantTx;
@@ -109,7 +109,7 @@ impl CsvList for FareList {
 
 pub(crate) struct DiscountList;
 
-impl CsvList for DiscountList {
+impl RecordList for DiscountList {
     type Row = DiscountEntry;
     const NAME: &'static str = "discounts";
     const COLUMNS: &'static [Column] = &[
@@ -134,29 +134,25 @@ impl CsvList for DiscountList {
     ];
     const WRITE: Permission = Permission::FaresWrite;
 
-    async fn export(tx: &mut TenantTx) -> Result<Vec<Vec<String>>, DbError> {
-        let row = |d: DiscountEntry| {
-            let channel = |c: ChannelWord| Channel::from(c).to_string();
-            vec![
-                d.code,
-                d.name,
-                shown(d.percent_bp.as_ref()),
-                shown(d.amount_minor.as_ref()),
-                d.currency.unwrap_or_default(),
-                joined(d.classes.into_iter().map(class_text)),
-                joined(d.routes),
-                joined(d.weekdays.iter().map(ToString::to_string)),
-                joined(d.channels.into_iter().map(channel)),
-                shown(d.days_ahead_min.as_ref()),
-                shown(d.days_ahead_max.as_ref()),
-                d.valid_from.unwrap_or_default(),
-                d.valid_until.unwrap_or_default(),
-                word(d.combines),
-                word(d.active),
-            ]
-        };
-        let known = all::<DiscountEntry>(tx).await?;
-        Ok(known.into_values().map(row).collect())
+    fn cells(d: DiscountEntry) -> Vec<String> {
+        let channel = |c: ChannelWord| Channel::from(c).to_string();
+        vec![
+            d.code,
+            d.name,
+            shown(d.percent_bp.as_ref()),
+            shown(d.amount_minor.as_ref()),
+            d.currency.unwrap_or_default(),
+            joined(d.classes.into_iter().map(class_text)),
+            joined(d.routes),
+            joined(d.weekdays.iter().map(ToString::to_string)),
+            joined(d.channels.into_iter().map(channel)),
+            shown(d.days_ahead_min.as_ref()),
+            shown(d.days_ahead_max.as_ref()),
+            d.valid_from.unwrap_or_default(),
+            d.valid_until.unwrap_or_default(),
+            word(d.combines),
+            word(d.active),
+        ]
     }
 
     fn parse(fields: &Fields<'_>) -> Result<DiscountEntry, Fault> {
@@ -182,22 +178,11 @@ impl CsvList for DiscountList {
             active: fields.yes_no("active", true)?,
         })
     }
-
-    async fn apply(
-        tx: &mut TenantTx,
-        rows: Vec<(usize, DiscountEntry)>,
-        tally: &mut Tally,
-        by: Actor,
-        now: Instant,
-    ) -> Result<(), DbError> {
-        let known = all(tx).await?;
-        put_all(tx, known, rows, tally, (by, now)).await
-    }
 }
 
 pub(crate) struct VoucherList;
 
-impl CsvList for VoucherList {
+impl RecordList for VoucherList {
     type Row = VoucherEntry;
     const NAME: &'static str = "vouchers";
     const COLUMNS: &'static [Column] = &[
@@ -219,24 +204,20 @@ impl CsvList for VoucherList {
     const READ: Permission = Permission::FaresWrite;
     const WRITE: Permission = Permission::FaresWrite;
 
-    async fn export(tx: &mut TenantTx) -> Result<Vec<Vec<String>>, DbError> {
-        let row = |v: VoucherEntry| {
-            vec![
-                v.code,
-                v.name,
-                shown(v.percent_bp.as_ref()),
-                shown(v.amount_minor.as_ref()),
-                v.currency.unwrap_or_default(),
-                v.valid_from.unwrap_or_default(),
-                v.valid_until.unwrap_or_default(),
-                shown(v.uses_max.as_ref()),
-                shown(v.uses_per_person_max.as_ref()),
-                v.min_spend_minor.to_string(),
-                word(v.active),
-            ]
-        };
-        let known = all::<VoucherEntry>(tx).await?;
-        Ok(known.into_values().map(row).collect())
+    fn cells(v: VoucherEntry) -> Vec<String> {
+        vec![
+            v.code,
+            v.name,
+            shown(v.percent_bp.as_ref()),
+            shown(v.amount_minor.as_ref()),
+            v.currency.unwrap_or_default(),
+            v.valid_from.unwrap_or_default(),
+            v.valid_until.unwrap_or_default(),
+            shown(v.uses_max.as_ref()),
+            shown(v.uses_per_person_max.as_ref()),
+            v.min_spend_minor.to_string(),
+            word(v.active),
+        ]
     }
 
     fn parse(fields: &Fields<'_>) -> Result<VoucherEntry, Fault> {
@@ -255,22 +236,11 @@ impl CsvList for VoucherList {
             active: fields.yes_no("active", true)?,
         })
     }
-
-    async fn apply(
-        tx: &mut TenantTx,
-        rows: Vec<(usize, VoucherEntry)>,
-        tally: &mut Tally,
-        by: Actor,
-        now: Instant,
-    ) -> Result<(), DbError> {
-        let known = all(tx).await?;
-        put_all(tx, known, rows, tally, (by, now)).await
-    }
 }
 
 pub(crate) struct CommissionList;
 
-impl CsvList for CommissionList {
+impl RecordList for CommissionList {
     type Row = CommissionEntry;
     const NAME: &'static str = "commission_rates";
     const COLUMNS: &'static [Column] = &[
@@ -288,20 +258,16 @@ impl CsvList for CommissionList {
     const READ: Permission = Permission::FaresWrite;
     const WRITE: Permission = Permission::FaresWrite;
 
-    async fn export(tx: &mut TenantTx) -> Result<Vec<Vec<String>>, DbError> {
-        let row = |c: CommissionEntry| {
-            vec![
-                c.kind.as_str().to_owned(),
-                c.seller,
-                shown(c.percent_bp.as_ref()),
-                shown(c.amount_minor.as_ref()),
-                c.currency.unwrap_or_default(),
-                c.valid_from.unwrap_or_default(),
-                c.valid_until.unwrap_or_default(),
-            ]
-        };
-        let known = all::<CommissionEntry>(tx).await?;
-        Ok(known.into_values().map(row).collect())
+    fn cells(c: CommissionEntry) -> Vec<String> {
+        vec![
+            c.kind.as_str().to_owned(),
+            c.seller,
+            shown(c.percent_bp.as_ref()),
+            shown(c.amount_minor.as_ref()),
+            c.currency.unwrap_or_default(),
+            c.valid_from.unwrap_or_default(),
+            c.valid_until.unwrap_or_default(),
+        ]
     }
 
     fn parse(fields: &Fields<'_>) -> Result<CommissionEntry, Fault> {
@@ -323,16 +289,5 @@ impl CsvList for CommissionList {
             valid_from: cell(fields, "valid_from"),
             valid_until: cell(fields, "valid_until"),
         })
-    }
-
-    async fn apply(
-        tx: &mut TenantTx,
-        rows: Vec<(usize, CommissionEntry)>,
-        tally: &mut Tally,
-        by: Actor,
-        now: Instant,
-    ) -> Result<(), DbError> {
-        let known = all(tx).await?;
-        put_all(tx, known, rows, tally, (by, now)).await
     }
 }

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::http::etag::{IfMatch, Tagged};
 use crate::http::extract::{Body, Named};
 use crate::http::{Api, Problem, idempotent};
-use crate::idempotency::{self, Answer, Replay};
+use crate::idempotency;
 use crate::payment::refunds::drawer_of;
 
 /// How an extra is counted.
@@ -263,12 +263,5 @@ pub async fn sell(
         price_minor: bought.price_minor,
         currency: bought.currency.to_string(),
     };
-    let answer = Answer {
-        status: StatusCode::CREATED.as_u16(),
-        content_type: "application/json".to_owned(),
-        body: serde_json::to_vec(&view).unwrap_or_default(),
-    };
-    idempotency::record(&mut tx, &key, &answer, now).await?;
-    tx.commit().await?;
-    idempotent::respond(Replay::Again(answer))
+    idempotent::keep(tx, &key, (StatusCode::CREATED, &view), now).await
 }

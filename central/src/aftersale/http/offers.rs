@@ -18,7 +18,7 @@ use crate::booking::http::{Proof, locate};
 use crate::clock;
 use crate::http::extract::{Asked, Body, Named};
 use crate::http::{Api, Problem, idempotent};
-use crate::idempotency::{self, Answer, Replay};
+use crate::idempotency;
 use crate::payment::refunds::drawer_of;
 
 /// The most coupons named at once.
@@ -435,14 +435,7 @@ pub async fn confirm(
         trip,
     };
     let done = service::confirm(&mut tx, &api, id, who, now).await?;
-    let answer = Answer {
-        status: StatusCode::OK.as_u16(),
-        content_type: "application/json".to_owned(),
-        body: serde_json::to_vec(&confirmed(done)).unwrap_or_default(),
-    };
-    idempotency::record(&mut tx, &key, &answer, now).await?;
-    tx.commit().await?;
-    idempotent::respond(Replay::Again(answer))
+    idempotent::keep(tx, &key, (StatusCode::OK, &confirmed(done)), now).await
 }
 
 fn confirmed(done: Done) -> OfferView {

@@ -1,13 +1,8 @@
 //! Stops, stations and the fleet.
 
-use domain::time::Instant;
-
-use crate::audit::Actor;
-use crate::company::records::{all, put_all};
+use crate::company::records::RecordList;
 use crate::company::{Bus, BusState, Station, Stop};
-use crate::csvio::{Column, CsvList, Fault, Fields, Tally, word};
-use crate::db::DbError;
-use crate::tenant::TenantTx;
+use crate::csvio::{Column, Fault, Fields, word};
 
 const DEGREES: &str = "write degrees with a point, like -15.419";
 
@@ -17,7 +12,7 @@ pub(super) fn optional<T: ToString>(value: Option<&T>) -> String {
 
 pub(super) struct StopList;
 
-impl CsvList for StopList {
+impl RecordList for StopList {
     type Row = Stop;
     const NAME: &'static str = "stops";
     const COLUMNS: &'static [Column] = &[
@@ -29,12 +24,9 @@ impl CsvList for StopList {
         Column::needed("zone", "time zone, like Africa/Lusaka"),
     ];
 
-    async fn export(tx: &mut TenantTx) -> Result<Vec<Vec<String>>, DbError> {
-        let row = |s: Stop| {
-            let (lat, lon) = (optional(s.lat.as_ref()), optional(s.lon.as_ref()));
-            vec![s.code, s.name, lat, lon, s.fare_zone, s.zone]
-        };
-        Ok(all::<Stop>(tx).await?.into_values().map(row).collect())
+    fn cells(s: Stop) -> Vec<String> {
+        let (lat, lon) = (optional(s.lat.as_ref()), optional(s.lon.as_ref()));
+        vec![s.code, s.name, lat, lon, s.fare_zone, s.zone]
     }
 
     fn parse(fields: &Fields<'_>) -> Result<Stop, Fault> {
@@ -47,22 +39,11 @@ impl CsvList for StopList {
             zone: fields.needed("zone")?.to_owned(),
         })
     }
-
-    async fn apply(
-        tx: &mut TenantTx,
-        rows: Vec<(usize, Stop)>,
-        tally: &mut Tally,
-        by: Actor,
-        now: Instant,
-    ) -> Result<(), DbError> {
-        let known = all(tx).await?;
-        put_all(tx, known, rows, tally, (by, now)).await
-    }
 }
 
 pub(super) struct StationList;
 
-impl CsvList for StationList {
+impl RecordList for StationList {
     type Row = Station;
     const NAME: &'static str = "stations";
     const COLUMNS: &'static [Column] = &[
@@ -77,9 +58,8 @@ impl CsvList for StationList {
         ),
     ];
 
-    async fn export(tx: &mut TenantTx) -> Result<Vec<Vec<String>>, DbError> {
-        let row = |s: Station| vec![s.code, s.name, s.stop, s.address, s.phone, s.opening_hours];
-        Ok(all::<Station>(tx).await?.into_values().map(row).collect())
+    fn cells(s: Station) -> Vec<String> {
+        vec![s.code, s.name, s.stop, s.address, s.phone, s.opening_hours]
     }
 
     fn parse(fields: &Fields<'_>) -> Result<Station, Fault> {
@@ -92,22 +72,11 @@ impl CsvList for StationList {
             opening_hours: fields.text("opening_hours").to_owned(),
         })
     }
-
-    async fn apply(
-        tx: &mut TenantTx,
-        rows: Vec<(usize, Station)>,
-        tally: &mut Tally,
-        by: Actor,
-        now: Instant,
-    ) -> Result<(), DbError> {
-        let known = all(tx).await?;
-        put_all(tx, known, rows, tally, (by, now)).await
-    }
 }
 
 pub(super) struct BusList;
 
-impl CsvList for BusList {
+impl RecordList for BusList {
     type Row = Bus;
     const NAME: &'static str = "buses";
     const COLUMNS: &'static [Column] = &[
@@ -118,19 +87,16 @@ impl CsvList for BusList {
         Column::optional("wheelchair_lift", "yes or no (when empty)"),
     ];
 
-    async fn export(tx: &mut TenantTx) -> Result<Vec<Vec<String>>, DbError> {
-        let row = |b: Bus| {
-            let state = b.state.as_str().to_owned();
-            let year = optional(b.year.as_ref());
-            vec![
-                b.registration,
-                b.layout,
-                year,
-                state,
-                word(b.wheelchair_lift),
-            ]
-        };
-        Ok(all::<Bus>(tx).await?.into_values().map(row).collect())
+    fn cells(b: Bus) -> Vec<String> {
+        let state = b.state.as_str().to_owned();
+        let year = optional(b.year.as_ref());
+        vec![
+            b.registration,
+            b.layout,
+            year,
+            state,
+            word(b.wheelchair_lift),
+        ]
     }
 
     fn parse(fields: &Fields<'_>) -> Result<Bus, Fault> {
@@ -142,16 +108,5 @@ impl CsvList for BusList {
             state: state.unwrap_or(BusState::InService),
             wheelchair_lift: fields.yes_no("wheelchair_lift", false)?,
         })
-    }
-
-    async fn apply(
-        tx: &mut TenantTx,
-        rows: Vec<(usize, Bus)>,
-        tally: &mut Tally,
-        by: Actor,
-        now: Instant,
-    ) -> Result<(), DbError> {
-        let known = all(tx).await?;
-        put_all(tx, known, rows, tally, (by, now)).await
     }
 }

@@ -13,6 +13,7 @@ use crate::company::routes::RouteFilter;
 use crate::http::etag::{IfMatch, Tagged};
 use crate::http::extract::{Asked, Body, Named};
 use crate::http::list::{KeyPage, filter};
+use crate::http::one_row::one_row_routes;
 use crate::http::{Api, Problem};
 use crate::views::Page;
 
@@ -51,68 +52,12 @@ pub async fn list(
     Ok(Json(rows::list(&api, caller, &wanted, page).await?))
 }
 
-/// One route; its version is the `ETag`.
-#[utoipa::path(get, path = "/routes/{code}", operation_id = "routes_show", tag = "company",
-    params(("code" = String, Path)), security(("bearer" = ["company:read"])),
-    responses((status = 200, body = Route, headers(("ETag" = String, description = "Its version."))),
-        (status = 404, body = Problem), (status = "default", body = Problem)))]
-pub async fn show(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(code): Named<String>,
-) -> Result<Tagged<Route>, Problem> {
-    rows::show(&api, caller, &code).await
-}
-
-/// Makes a route.
-#[utoipa::path(post, path = "/routes", operation_id = "routes_create", tag = "company",
-    request_body = Route, security(("bearer" = ["company:write"])),
-    responses((status = 201, body = Route, headers(("ETag" = String, description = "Its version."))),
-        (status = 409, body = Problem, description = "It is there already."),
-        (status = 422, body = Problem, description = "A member is wrong."),
-        (status = "default", body = Problem)))]
-pub async fn create(
-    State(api): State<Api>,
-    caller: Caller,
-    body: Body<Route>,
-) -> Result<Tagged<Route>, Problem> {
-    rows::create(&api, caller, body.value).await
-}
-
-/// Writes over a route. Its new seats, fares and stops hold for trips that are made after the change.
-#[utoipa::path(put, path = "/routes/{code}", operation_id = "routes_replace", tag = "company",
-    params(("code" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
-    request_body = Route, security(("bearer" = ["company:write"])),
-    responses((status = 200, body = Route, headers(("ETag" = String, description = "Its version."))),
-        (status = 404, body = Problem),
-        (status = 412, body = Problem, description = "Changed since it was read."),
-        (status = 422, body = Problem, description = "A member is wrong."),
-        (status = 428, body = Problem, description = "`If-Match` is missing."),
-        (status = "default", body = Problem)))]
-pub async fn replace(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(code): Named<String>,
-    if_match: IfMatch,
-    body: Body<Route>,
-) -> Result<Tagged<Route>, Problem> {
-    rows::replace(&api, caller, &code, &if_match, body.value).await
-}
-
-/// Takes a route away.
-#[utoipa::path(delete, path = "/routes/{code}", operation_id = "routes_remove", tag = "company",
-    params(("code" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
-    security(("bearer" = ["company:write"])),
-    responses((status = 204, description = "It is gone."), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "Trips to come run on it, or other rows need it."),
-        (status = 412, body = Problem, description = "Changed since it was read."),
-        (status = 428, body = Problem, description = "`If-Match` is missing."),
-        (status = "default", body = Problem)))]
-pub async fn remove(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(code): Named<String>,
-    if_match: IfMatch,
-) -> Result<StatusCode, Problem> {
-    rows::remove::<Route>(&api, caller, &code, &if_match).await
+one_row_routes! {
+    "company", "company:write", "/routes", "/routes/{code}", "code",
+    Route, [Route],
+    show: "routes_show" "One route; its version is the `ETag`.",
+    create: "routes_create" "Makes a route.",
+    replace: "routes_replace" "Writes over a route. Its new seats, fares and stops hold for trips that are made after the change.",
+    remove: "routes_remove" "Takes a route away.",
+    needed: "Trips to come run on it, or other rows need it.",
 }

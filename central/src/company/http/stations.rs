@@ -13,6 +13,7 @@ use crate::company::stations::StationFilter;
 use crate::http::etag::{IfMatch, Tagged};
 use crate::http::extract::{Asked, Body, Named};
 use crate::http::list::{KeyPage, filter};
+use crate::http::one_row::one_row_routes;
 use crate::http::{Api, Problem};
 use crate::views::Page;
 
@@ -48,68 +49,12 @@ pub async fn list(
     Ok(Json(rows::list(&api, caller, &wanted, page).await?))
 }
 
-/// One station; its version is the `ETag`.
-#[utoipa::path(get, path = "/stations/{code}", operation_id = "stations_show", tag = "company",
-    params(("code" = String, Path)), security(("bearer" = ["company:read"])),
-    responses((status = 200, body = Station, headers(("ETag" = String, description = "Its version."))),
-        (status = 404, body = Problem), (status = "default", body = Problem)))]
-pub async fn show(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(code): Named<String>,
-) -> Result<Tagged<Station>, Problem> {
-    rows::show(&api, caller, &code).await
-}
-
-/// Makes a station.
-#[utoipa::path(post, path = "/stations", operation_id = "stations_create", tag = "company",
-    request_body = Station, security(("bearer" = ["company:write"])),
-    responses((status = 201, body = Station, headers(("ETag" = String, description = "Its version."))),
-        (status = 409, body = Problem, description = "It is there already."),
-        (status = 422, body = Problem, description = "A member is wrong."),
-        (status = "default", body = Problem)))]
-pub async fn create(
-    State(api): State<Api>,
-    caller: Caller,
-    body: Body<Station>,
-) -> Result<Tagged<Station>, Problem> {
-    rows::create(&api, caller, body.value).await
-}
-
-/// Writes over a station.
-#[utoipa::path(put, path = "/stations/{code}", operation_id = "stations_replace", tag = "company",
-    params(("code" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
-    request_body = Station, security(("bearer" = ["company:write"])),
-    responses((status = 200, body = Station, headers(("ETag" = String, description = "Its version."))),
-        (status = 404, body = Problem),
-        (status = 412, body = Problem, description = "Changed since it was read."),
-        (status = 422, body = Problem, description = "A member is wrong."),
-        (status = 428, body = Problem, description = "`If-Match` is missing."),
-        (status = "default", body = Problem)))]
-pub async fn replace(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(code): Named<String>,
-    if_match: IfMatch,
-    body: Body<Station>,
-) -> Result<Tagged<Station>, Problem> {
-    rows::replace(&api, caller, &code, &if_match, body.value).await
-}
-
-/// Takes a station away.
-#[utoipa::path(delete, path = "/stations/{code}", operation_id = "stations_remove", tag = "company",
-    params(("code" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
-    security(("bearer" = ["company:write"])),
-    responses((status = 204, description = "It is gone."), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "Other rows need it."),
-        (status = 412, body = Problem, description = "Changed since it was read."),
-        (status = 428, body = Problem, description = "`If-Match` is missing."),
-        (status = "default", body = Problem)))]
-pub async fn remove(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(code): Named<String>,
-    if_match: IfMatch,
-) -> Result<StatusCode, Problem> {
-    rows::remove::<Station>(&api, caller, &code, &if_match).await
+one_row_routes! {
+    "company", "company:write", "/stations", "/stations/{code}", "code",
+    Station, [Station],
+    show: "stations_show" "One station; its version is the `ETag`.",
+    create: "stations_create" "Makes a station.",
+    replace: "stations_replace" "Writes over a station.",
+    remove: "stations_remove" "Takes a station away.",
+    needed: "Other rows need it.",
 }

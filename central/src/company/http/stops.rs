@@ -13,6 +13,7 @@ use crate::company::stops::StopFilter;
 use crate::http::etag::{IfMatch, Tagged};
 use crate::http::extract::{Asked, Body, Named};
 use crate::http::list::{KeyPage, filter};
+use crate::http::one_row::one_row_routes;
 use crate::http::{Api, Problem};
 use crate::views::Page;
 
@@ -48,68 +49,12 @@ pub async fn list(
     Ok(Json(rows::list(&api, caller, &wanted, page).await?))
 }
 
-/// One stop; its version is the `ETag`.
-#[utoipa::path(get, path = "/stops/{code}", operation_id = "stops_show", tag = "company",
-    params(("code" = String, Path)), security(("bearer" = ["company:read"])),
-    responses((status = 200, body = Stop, headers(("ETag" = String, description = "Its version."))),
-        (status = 404, body = Problem), (status = "default", body = Problem)))]
-pub async fn show(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(code): Named<String>,
-) -> Result<Tagged<Stop>, Problem> {
-    rows::show(&api, caller, &code).await
-}
-
-/// Makes a stop.
-#[utoipa::path(post, path = "/stops", operation_id = "stops_create", tag = "company",
-    request_body = Stop, security(("bearer" = ["company:write"])),
-    responses((status = 201, body = Stop, headers(("ETag" = String, description = "Its version."))),
-        (status = 409, body = Problem, description = "It is there already."),
-        (status = 422, body = Problem, description = "A member is wrong."),
-        (status = "default", body = Problem)))]
-pub async fn create(
-    State(api): State<Api>,
-    caller: Caller,
-    body: Body<Stop>,
-) -> Result<Tagged<Stop>, Problem> {
-    rows::create(&api, caller, body.value).await
-}
-
-/// Writes over a stop. Its new name shows on trips that are made after the change.
-#[utoipa::path(put, path = "/stops/{code}", operation_id = "stops_replace", tag = "company",
-    params(("code" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
-    request_body = Stop, security(("bearer" = ["company:write"])),
-    responses((status = 200, body = Stop, headers(("ETag" = String, description = "Its version."))),
-        (status = 404, body = Problem),
-        (status = 412, body = Problem, description = "Changed since it was read."),
-        (status = 422, body = Problem, description = "A member is wrong."),
-        (status = 428, body = Problem, description = "`If-Match` is missing."),
-        (status = "default", body = Problem)))]
-pub async fn replace(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(code): Named<String>,
-    if_match: IfMatch,
-    body: Body<Stop>,
-) -> Result<Tagged<Stop>, Problem> {
-    rows::replace(&api, caller, &code, &if_match, body.value).await
-}
-
-/// Takes a stop away.
-#[utoipa::path(delete, path = "/stops/{code}", operation_id = "stops_remove", tag = "company",
-    params(("code" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
-    security(("bearer" = ["company:write"])),
-    responses((status = 204, description = "It is gone."), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "Needed by stations, routes, trips to come, fares or nodes."),
-        (status = 412, body = Problem, description = "Changed since it was read."),
-        (status = 428, body = Problem, description = "`If-Match` is missing."),
-        (status = "default", body = Problem)))]
-pub async fn remove(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(code): Named<String>,
-    if_match: IfMatch,
-) -> Result<StatusCode, Problem> {
-    rows::remove::<Stop>(&api, caller, &code, &if_match).await
+one_row_routes! {
+    "company", "company:write", "/stops", "/stops/{code}", "code",
+    Stop, [Stop],
+    show: "stops_show" "One stop; its version is the `ETag`.",
+    create: "stops_create" "Makes a stop.",
+    replace: "stops_replace" "Writes over a stop. Its new name shows on trips that are made after the change.",
+    remove: "stops_remove" "Takes a stop away.",
+    needed: "Needed by stations, routes, trips to come, fares or nodes.",
 }

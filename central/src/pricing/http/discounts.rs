@@ -11,6 +11,7 @@ use crate::access::Caller;
 use crate::http::etag::{IfMatch, Tagged};
 use crate::http::extract::{Asked, Body, Named};
 use crate::http::list::KeyPage;
+use crate::http::one_row::one_row_routes;
 use crate::http::{Api, Problem};
 use crate::pricing::records::{ActiveFilter, DiscountEntry};
 use crate::views::Page;
@@ -44,68 +45,12 @@ pub async fn list(
     Ok(Json(rows::list(&api, caller, &wanted, page).await?))
 }
 
-/// One discount; its version is the `ETag`.
-#[utoipa::path(get, path = "/discounts/{code}", operation_id = "discounts_show", tag = "pricing",
-    params(("code" = String, Path)), security(("bearer" = ["company:read"])),
-    responses((status = 200, body = Keyed<DiscountEntry>, headers(("ETag" = String, description = "Its version."))),
-        (status = 404, body = Problem), (status = "default", body = Problem)))]
-pub async fn show(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(key): Named<String>,
-) -> Result<Tagged<Keyed<DiscountEntry>>, Problem> {
-    rows::show(&api, caller, &key).await
-}
-
-/// Makes a discount.
-#[utoipa::path(post, path = "/discounts", operation_id = "discounts_create", tag = "pricing",
-    request_body = DiscountEntry, security(("bearer" = ["fares:write"])),
-    responses((status = 201, body = Keyed<DiscountEntry>, headers(("ETag" = String, description = "Its version."))),
-        (status = 409, body = Problem, description = "It is there already."),
-        (status = 422, body = Problem, description = "A member is wrong."),
-        (status = "default", body = Problem)))]
-pub async fn create(
-    State(api): State<Api>,
-    caller: Caller,
-    body: Body<DiscountEntry>,
-) -> Result<Tagged<Keyed<DiscountEntry>>, Problem> {
-    rows::create(&api, caller, body.value).await
-}
-
-/// Writes over a discount.
-#[utoipa::path(put, path = "/discounts/{code}", operation_id = "discounts_replace", tag = "pricing",
-    params(("code" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
-    request_body = DiscountEntry, security(("bearer" = ["fares:write"])),
-    responses((status = 200, body = Keyed<DiscountEntry>, headers(("ETag" = String, description = "Its version."))),
-        (status = 404, body = Problem),
-        (status = 412, body = Problem, description = "Changed since it was read."),
-        (status = 422, body = Problem, description = "A member is wrong."),
-        (status = 428, body = Problem, description = "`If-Match` is missing."),
-        (status = "default", body = Problem)))]
-pub async fn replace(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(key): Named<String>,
-    if_match: IfMatch,
-    body: Body<DiscountEntry>,
-) -> Result<Tagged<Keyed<DiscountEntry>>, Problem> {
-    rows::replace(&api, caller, &key, &if_match, body.value).await
-}
-
-/// Takes a discount away; what was sold with it stays as it was.
-#[utoipa::path(delete, path = "/discounts/{code}", operation_id = "discounts_remove", tag = "pricing",
-    params(("code" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
-    security(("bearer" = ["fares:write"])),
-    responses((status = 204, description = "It is gone."), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "Other rows need it."),
-        (status = 412, body = Problem, description = "Changed since it was read."),
-        (status = 428, body = Problem, description = "`If-Match` is missing."),
-        (status = "default", body = Problem)))]
-pub async fn remove(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(key): Named<String>,
-    if_match: IfMatch,
-) -> Result<StatusCode, Problem> {
-    rows::remove::<DiscountEntry>(&api, caller, &key, &if_match).await
+one_row_routes! {
+    "pricing", "fares:write", "/discounts", "/discounts/{code}", "code",
+    DiscountEntry, [Keyed<DiscountEntry>],
+    show: "discounts_show" "One discount; its version is the `ETag`.",
+    create: "discounts_create" "Makes a discount.",
+    replace: "discounts_replace" "Writes over a discount.",
+    remove: "discounts_remove" "Takes a discount away; what was sold with it stays as it was.",
+    needed: "Other rows need it.",
 }

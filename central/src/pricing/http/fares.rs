@@ -15,6 +15,7 @@ use crate::company::OfficeError;
 use crate::http::etag::{IfMatch, Tagged};
 use crate::http::extract::{Asked, Body, Named, parsed};
 use crate::http::list::{KeyPage, filter};
+use crate::http::one_row::one_row_routes;
 use crate::http::{Api, Problem};
 use crate::pricing::db::fares as stored;
 use crate::pricing::fares::announce;
@@ -62,70 +63,14 @@ pub async fn list(
     Ok(Json(rows::list(&api, caller, &wanted, page).await?))
 }
 
-/// One fare; its version is the `ETag`.
-#[utoipa::path(get, path = "/fares/{key}", operation_id = "fares_show", tag = "pricing",
-    params(("key" = String, Path)), security(("bearer" = ["company:read"])),
-    responses((status = 200, body = Keyed<FareEntry>, headers(("ETag" = String, description = "Its version."))),
-        (status = 404, body = Problem), (status = "default", body = Problem)))]
-pub async fn show(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(key): Named<String>,
-) -> Result<Tagged<Keyed<FareEntry>>, Problem> {
-    rows::show(&api, caller, &key).await
-}
-
-/// Makes a fare. Nodes are told at once where it holds today, otherwise on its first day.
-#[utoipa::path(post, path = "/fares", operation_id = "fares_create", tag = "pricing",
-    request_body = FareEntry, security(("bearer" = ["fares:write"])),
-    responses((status = 201, body = Keyed<FareEntry>, headers(("ETag" = String, description = "Its version."))),
-        (status = 409, body = Problem, description = "It is there already."),
-        (status = 422, body = Problem, description = "A member is wrong."),
-        (status = "default", body = Problem)))]
-pub async fn create(
-    State(api): State<Api>,
-    caller: Caller,
-    body: Body<FareEntry>,
-) -> Result<Tagged<Keyed<FareEntry>>, Problem> {
-    rows::create(&api, caller, body.value).await
-}
-
-/// Changes what a fare costs and its last day; what is in its key never changes.
-#[utoipa::path(put, path = "/fares/{key}", operation_id = "fares_replace", tag = "pricing",
-    params(("key" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
-    request_body = FareEntry, security(("bearer" = ["fares:write"])),
-    responses((status = 200, body = Keyed<FareEntry>, headers(("ETag" = String, description = "Its version."))),
-        (status = 404, body = Problem),
-        (status = 412, body = Problem, description = "Changed since it was read."),
-        (status = 422, body = Problem, description = "A member is wrong."),
-        (status = 428, body = Problem, description = "`If-Match` is missing."),
-        (status = "default", body = Problem)))]
-pub async fn replace(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(key): Named<String>,
-    if_match: IfMatch,
-    body: Body<FareEntry>,
-) -> Result<Tagged<Keyed<FareEntry>>, Problem> {
-    rows::replace(&api, caller, &key, &if_match, body.value).await
-}
-
-/// Takes a fare away.
-#[utoipa::path(delete, path = "/fares/{key}", operation_id = "fares_remove", tag = "pricing",
-    params(("key" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
-    security(("bearer" = ["fares:write"])),
-    responses((status = 204, description = "It is gone."), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "Other rows need it."),
-        (status = 412, body = Problem, description = "Changed since it was read."),
-        (status = 428, body = Problem, description = "`If-Match` is missing."),
-        (status = "default", body = Problem)))]
-pub async fn remove(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(key): Named<String>,
-    if_match: IfMatch,
-) -> Result<StatusCode, Problem> {
-    rows::remove::<FareEntry>(&api, caller, &key, &if_match).await
+one_row_routes! {
+    "pricing", "fares:write", "/fares", "/fares/{key}", "key",
+    FareEntry, [Keyed<FareEntry>],
+    show: "fares_show" "One fare; its version is the `ETag`.",
+    create: "fares_create" "Makes a fare. Nodes are told at once where it holds today, otherwise on its first day.",
+    replace: "fares_replace" "Changes what a fare costs and its last day; what is in its key never changes.",
+    remove: "fares_remove" "Takes a fare away.",
+    needed: "Other rows need it.",
 }
 
 /// A fare table: what a set of routes is sold at.

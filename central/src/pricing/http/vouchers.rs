@@ -13,6 +13,7 @@ use crate::company::records;
 use crate::http::etag::{IfMatch, Tagged};
 use crate::http::extract::{Asked, Body, Named, cursor};
 use crate::http::list::KeyPage;
+use crate::http::one_row::one_row_routes;
 use crate::http::{Api, Problem};
 use crate::pricing::db::vouchers as stored;
 use crate::pricing::records::{ActiveFilter, VoucherEntry};
@@ -47,70 +48,14 @@ pub async fn list(
     Ok(Json(rows::list(&api, caller, &wanted, page).await?))
 }
 
-/// One voucher; its version is the `ETag`.
-#[utoipa::path(get, path = "/vouchers/{code}", operation_id = "vouchers_show", tag = "pricing",
-    params(("code" = String, Path)), security(("bearer" = ["company:read"])),
-    responses((status = 200, body = Keyed<VoucherEntry>, headers(("ETag" = String, description = "Its version."))),
-        (status = 404, body = Problem), (status = "default", body = Problem)))]
-pub async fn show(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(key): Named<String>,
-) -> Result<Tagged<Keyed<VoucherEntry>>, Problem> {
-    rows::show(&api, caller, &key).await
-}
-
-/// Makes a voucher.
-#[utoipa::path(post, path = "/vouchers", operation_id = "vouchers_create", tag = "pricing",
-    request_body = VoucherEntry, security(("bearer" = ["fares:write"])),
-    responses((status = 201, body = Keyed<VoucherEntry>, headers(("ETag" = String, description = "Its version."))),
-        (status = 409, body = Problem, description = "It is there already."),
-        (status = 422, body = Problem, description = "A member is wrong."),
-        (status = "default", body = Problem)))]
-pub async fn create(
-    State(api): State<Api>,
-    caller: Caller,
-    body: Body<VoucherEntry>,
-) -> Result<Tagged<Keyed<VoucherEntry>>, Problem> {
-    rows::create(&api, caller, body.value).await
-}
-
-/// Writes over a voucher; its uses stay.
-#[utoipa::path(put, path = "/vouchers/{code}", operation_id = "vouchers_replace", tag = "pricing",
-    params(("code" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
-    request_body = VoucherEntry, security(("bearer" = ["fares:write"])),
-    responses((status = 200, body = Keyed<VoucherEntry>, headers(("ETag" = String, description = "Its version."))),
-        (status = 404, body = Problem),
-        (status = 412, body = Problem, description = "Changed since it was read."),
-        (status = 422, body = Problem, description = "A member is wrong."),
-        (status = 428, body = Problem, description = "`If-Match` is missing."),
-        (status = "default", body = Problem)))]
-pub async fn replace(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(key): Named<String>,
-    if_match: IfMatch,
-    body: Body<VoucherEntry>,
-) -> Result<Tagged<Keyed<VoucherEntry>>, Problem> {
-    rows::replace(&api, caller, &key, &if_match, body.value).await
-}
-
-/// Takes a voucher away that nobody used; stop the others by `active`.
-#[utoipa::path(delete, path = "/vouchers/{code}", operation_id = "vouchers_remove", tag = "pricing",
-    params(("code" = String, Path), ("If-Match" = String, Header, description = "The `ETag` read.")),
-    security(("bearer" = ["fares:write"])),
-    responses((status = 204, description = "It is gone."), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "Other rows need it."),
-        (status = 412, body = Problem, description = "Changed since it was read."),
-        (status = 428, body = Problem, description = "`If-Match` is missing."),
-        (status = "default", body = Problem)))]
-pub async fn remove(
-    State(api): State<Api>,
-    caller: Caller,
-    Named(key): Named<String>,
-    if_match: IfMatch,
-) -> Result<StatusCode, Problem> {
-    rows::remove::<VoucherEntry>(&api, caller, &key, &if_match).await
+one_row_routes! {
+    "pricing", "fares:write", "/vouchers", "/vouchers/{code}", "code",
+    VoucherEntry, [Keyed<VoucherEntry>],
+    show: "vouchers_show" "One voucher; its version is the `ETag`.",
+    create: "vouchers_create" "Makes a voucher.",
+    replace: "vouchers_replace" "Writes over a voucher; its uses stay.",
+    remove: "vouchers_remove" "Takes a voucher away that nobody used; stop the others by `active`.",
+    needed: "Other rows need it.",
 }
 
 /// A voucher in a booking.

@@ -17,10 +17,10 @@ use crate::access::{Caller, Permission};
 use crate::clock;
 use crate::http::etag::{IfMatch, Tagged};
 use crate::http::extract::{Asked, Body, Named};
-use crate::http::idempotent::{key_of, respond};
+use crate::http::idempotent::{keep, key_of, respond};
 use crate::http::listing::{answer, cursor_of, file, format_of};
 use crate::http::{Api, Problem};
-use crate::idempotency::{self, Answer, Replay};
+use crate::idempotency;
 use crate::ledger::db::currency_of;
 use crate::ledger::http::{date_of, reason_of};
 use crate::tenant::TenantTx;
@@ -338,12 +338,5 @@ async fn pay(
     }
     let view = super::lock(&mut tx, id).await?;
     let view = super::pay(&mut tx, staff, &view, &reference, now).await?;
-    let answer = Answer {
-        status: StatusCode::OK.as_u16(),
-        content_type: "application/json".to_owned(),
-        body: serde_json::to_vec(&view).map_err(|_| Problem::unavailable())?,
-    };
-    idempotency::record(&mut tx, &key, &answer, now).await?;
-    tx.commit().await?;
-    respond(Replay::Again(answer))
+    keep(tx, &key, (StatusCode::OK, &view), now).await
 }

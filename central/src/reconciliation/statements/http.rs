@@ -20,10 +20,10 @@ use crate::audit::{self, Change};
 use crate::clock;
 use crate::http::etag::{IfMatch, Tagged};
 use crate::http::extract::{Asked, Body, Named};
-use crate::http::idempotent::{key_of, respond};
+use crate::http::idempotent::{keep, key_of, respond};
 use crate::http::listing::{answer, cursor_of, format_of};
 use crate::http::{Api, Problem};
-use crate::idempotency::{self, Answer, Replay};
+use crate::idempotency;
 use crate::views::{Page, time};
 
 /// The largest file, in bytes.
@@ -245,14 +245,7 @@ async fn take_in(
         return respond(known);
     }
     let imported = import(&mut tx, &api.vault, staff, &new, now).await?;
-    let answer = Answer {
-        status: StatusCode::CREATED.as_u16(),
-        content_type: "application/json".to_owned(),
-        body: serde_json::to_vec(&imported).map_err(|_| Problem::unavailable())?,
-    };
-    idempotency::record(&mut tx, &key, &answer, now).await?;
-    tx.commit().await?;
-    respond(Replay::Again(answer))
+    keep(tx, &key, (StatusCode::CREATED, &imported), now).await
 }
 
 /// Lines of statements; `state=unmatched` are those that nothing of ours explains.
