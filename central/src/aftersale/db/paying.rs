@@ -139,6 +139,7 @@ pub(in crate::aftersale) async fn keep_savepoint(tx: &mut TenantTx) -> Result<()
 
 /// What followed the savepoint is taken back.
 pub(in crate::aftersale) async fn back_to_savepoint(tx: &mut TenantTx) -> Result<(), DbError> {
+    tx.forget_accounts();
     sqlx::query("ROLLBACK TO SAVEPOINT exchange")
         .execute(tx.conn())
         .await?;

@@ -112,7 +112,7 @@ async fn a_refused_payment_frees_the_seats_and_leaves_the_offer_to_be_paid_again
     assert_eq!(ended["state"], "failed", "{ended}");
     assert_eq!((scene.number(HELD).await, scene.number(LIVE).await), (0, 1));
     assert_eq!(state_of(&scene, &offer).await, "open");
-    let begun = pay(&scene, &offer, "once more", "+260961234567").await;
+    let begun = pay(&scene, &offer, "once-more", "+260961234567").await;
     let ended = scene.ended(begun.json()["payment"].as_str().unwrap()).await;
     assert_eq!(ended["outcome"], "issued", "{ended}");
     assert_eq!(state_of(&scene, &offer).await, "confirmed");
