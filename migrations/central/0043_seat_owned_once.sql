@@ -3,21 +3,35 @@
 -- program takes, a hold could come to lie on a seat that is being sold. These triggers are the
 -- backstop: like the constraints they should never fire.
 --
--- They come after the row: whatever the exclusion constraint had to wait for is over by then. The
--- advisory lock of the trip makes two transactions that look into each other's table come one
+-- The advisory lock of the trip makes two transactions that look into each other's table come one
 -- after the other, and costs nobody a wait who holds the trip's row already. It is one for the
--- trip and not one for each seat, so that a grant of 500 seats takes one lock. A volatile function
--- looks with a new snapshot in each statement: it sees what was committed while it waited.
+-- trip and not one for each seat, so that a grant of 500 seats takes one lock. It is taken before
+-- the row: two that have both written a row of one seat would wait for each other in the exclusion
+-- constraint until Postgres breaks the deadlock, a second later. The look comes after the row, and
+-- a volatile function looks with a new snapshot: it sees what was committed while it waited.
 --
 -- Exempt, as nothing may be lost or refused that has happened: what nodes sold, which
 -- domain::ingest judges and whose tickets lie on their own leases; and blocks, which follow a
 -- ticket that is over.
 
-CREATE FUNCTION claim_lies_on_no_ticket() RETURNS trigger
+CREATE FUNCTION await_turn_on_trip() RETURNS trigger
     LANGUAGE plpgsql VOLATILE
     AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(1, hashint8(NEW.trip_id));
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER await_turn_on_trip BEFORE INSERT ON claim
+    FOR EACH ROW WHEN (NEW.kind <> 'block') EXECUTE FUNCTION await_turn_on_trip();
+CREATE TRIGGER await_turn_on_trip BEFORE INSERT ON ticket
+    FOR EACH ROW WHEN (NEW.issuer_node IS NULL AND NEW.state = 0)
+    EXECUTE FUNCTION await_turn_on_trip();
+
+CREATE FUNCTION claim_lies_on_no_ticket() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE
+    AS $$
+BEGIN
     IF EXISTS (
         SELECT FROM ticket t
         WHERE t.trip_id = NEW.trip_id AND t.seat = NEW.seat AND t.legs && NEW.legs AND t.state = 0

@@ -38,6 +38,9 @@ pub fn routes() -> OpenApiRouter<Api> {
 
 impl From<BookingError> for Problem {
     fn from(error: BookingError) -> Self {
+        if let BookingError::Db(error) = error {
+            return error.into();
+        }
         tracing::error!(%error, "a booking failed");
         Self::unavailable()
     }

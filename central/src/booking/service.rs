@@ -10,6 +10,7 @@ pub(crate) use make::free_what_ran_out;
 pub(super) use make::pick;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use domain::ids::{CompanyId, SeatNo, TripId};
 use domain::money::{Currency, Minor};
@@ -36,6 +37,9 @@ use crate::vault::VaultError;
 
 /// How often a booking looks again when somebody else took its seat meanwhile.
 const ATTEMPTS_MAX: u32 = 50;
+/// And for how long: who still loses then hears that the seat is taken, long before the request
+/// itself would time out.
+const LOOKS_AGAIN_FOR: Duration = Duration::from_secs(4);
 /// Fires when a reference comes up twice.
 const REFERENCE_ONCE: &str = "booking_company_id_reference_key";
 
@@ -247,11 +251,15 @@ pub async fn make(
     now: Instant,
     render: impl Fn(&Decision) -> Answer,
 ) -> Result<Replay, BookingError> {
-    let mut attempts = 0;
+    let (began, mut attempts) = (tokio::time::Instant::now(), 0);
     loop {
         attempts += 1;
         match make_once(api, company, key, wanted, now, &render).await {
-            Err(BookingError::Db(error)) if attempts < ATTEMPTS_MAX && is_lost_race(&error) => {
+            Err(BookingError::Db(error))
+                if attempts < ATTEMPTS_MAX
+                    && began.elapsed() < LOOKS_AGAIN_FOR
+                    && is_lost_race(&error) =>
+            {
                 LOOKED_AGAIN.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%error, attempts, "a booking looks again");
             }

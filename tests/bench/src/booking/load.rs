@@ -311,7 +311,7 @@ async fn tickets(
 ) -> Result<()> {
     let each = (amount.tickets / amount.trips) as i32;
     // An index is built faster over all rows than row by row, and nobody sells yet.
-    sqlx::query("ALTER TABLE ticket DISABLE TRIGGER seat_owned_once")
+    sqlx::query("ALTER TABLE ticket DISABLE TRIGGER USER")
         .execute(&mut *owner)
         .await?;
     sqlx::query("ALTER TABLE ticket DROP CONSTRAINT ticket_no_overlap")
@@ -337,7 +337,7 @@ async fn tickets(
     )
     .execute(&mut *owner)
     .await?;
-    sqlx::query("ALTER TABLE ticket ENABLE TRIGGER seat_owned_once")
+    sqlx::query("ALTER TABLE ticket ENABLE TRIGGER USER")
         .execute(owner)
         .await?;
     Ok(())
