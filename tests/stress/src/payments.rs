@@ -281,7 +281,8 @@ fn pay(office: &Caller, n: usize, headers: &[(&str, &str)], retries: usize) -> R
         );
     }
     ensure!(given.is_some(), "no answer but in-flight");
-    let other = json!({ "provider": "momo", "phone": "+260961111000" });
+    // A number that none of the wishes above has.
+    let other = json!({ "provider": "momo", "phone": "+260970000000" });
     let refused = office.post_with(&path, headers, &other)?;
     let kind = "urn:mwimule:problem:idempotency-key-reused";
     ensure!(
