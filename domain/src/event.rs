@@ -11,12 +11,13 @@ pub use body::{
     Sale, ScanRecord, ShiftClosed, ShiftOpened, TenderKind, TenderLine, VoidReason, VoidRecord,
 };
 
-use ed25519_dalek::{Signature, Signer, VerifyingKey};
+use ed25519_dalek::{Signature, Signer};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::codec::to_cbor;
 use crate::ids::{EventHash, NodeId, NodeIncarnation, SeatNo, Seq, TicketId, TripId};
+use crate::signature::CheckingKey;
 use crate::time::Instant;
 use crate::typ;
 
@@ -146,7 +147,7 @@ impl SignedEvent {
         envelope: Envelope,
         signature: [u8; 64],
         personal: Option<Vec<u8>>,
-        key: &VerifyingKey,
+        key: &CheckingKey,
     ) -> Result<Self, EventError> {
         let too_large = envelope.body.len() > BODY_BYTES_MAX
             || personal
@@ -156,8 +157,9 @@ impl SignedEvent {
             return Err(EventError::TooLarge(envelope.seq));
         }
         let bytes = envelope.signed_bytes();
-        key.verify_strict(&bytes, &Signature::from_bytes(&signature))
-            .map_err(|_| EventError::BadSignature(envelope.seq))?;
+        if !key.verify_strict(&bytes, &signature) {
+            return Err(EventError::BadSignature(envelope.seq));
+        }
         Ok(Self {
             hash: hash_of(&bytes),
             envelope,
@@ -241,7 +243,8 @@ mod tests {
         let key = SigningKey::from_bytes(&[1; 32]);
         let signed = envelope(5).sign(&key, None);
         let check = |e: Envelope| {
-            SignedEvent::rebuild(e, signed.signature, None, &key.verifying_key()).map(|s| s.hash)
+            SignedEvent::rebuild(e, signed.signature, None, &key.verifying_key().into())
+                .map(|s| s.hash)
         };
         assert_eq!(check(envelope(5)), Ok(signed.hash));
         let mut other = envelope(5);

@@ -231,12 +231,10 @@ pub fn verify(ticket: &SignedTicket, record: &KeyRecord) -> Result<(), TicketErr
         return Err(TicketError::KeyOfAnotherTrip);
     }
     let genuine = match (&record.material, &ticket.proof) {
-        (KeyMaterial::Ed25519(key), Proof::Ed25519(signature)) => key
-            .verify_strict(
-                &cose::to_be_signed(&ticket.claim, ticket.kid, Suite::Ed25519),
-                &Signature::from_bytes(signature),
-            )
-            .is_ok(),
+        (KeyMaterial::Ed25519(key), Proof::Ed25519(signature)) => key.verify_strict(
+            &cose::to_be_signed(&ticket.claim, ticket.kid, Suite::Ed25519),
+            signature,
+        ),
         (KeyMaterial::Hmac256(key), Proof::Hmac256(tag)) => {
             mac_over(&ticket.claim, ticket.kid, key)
                 .verify_slice(tag)

@@ -8,6 +8,7 @@ use std::io::Read as _;
 use domain::codec::{from_cbor, to_cbor};
 use domain::event::{Envelope, EventError, PERSONAL_BYTES_MAX, SignedEvent, personal_hash};
 use domain::ids::{EventHash, NodeId, NodeIncarnation, Seq};
+use domain::signature::CheckingKey;
 use domain::time::Instant;
 use ed25519_dalek::VerifyingKey;
 
@@ -171,6 +172,7 @@ impl EventBatch {
             .zip(signatures)
             .zip(columns.bodies)
             .zip(columns.personal);
+        let key = CheckingKey::new(*key);
         let (mut prev, mut at, mut seq) = (self.prev, 0i64, self.first.0);
         let mut events = Vec::with_capacity(count);
         for (((delta, signature), body), personal) in rows {
@@ -194,7 +196,7 @@ impl EventBatch {
                 personal: hash,
                 body: body.0,
             };
-            let event = SignedEvent::rebuild(envelope, *signature, blob, key)?;
+            let event = SignedEvent::rebuild(envelope, *signature, blob, &key)?;
             prev = event.hash;
             seq += 1;
             events.push(event);

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::Suite;
 use crate::codec::fixed_bytes;
 use crate::ids::{Issuer, Kid, TripId};
+use crate::signature::CheckingKey;
 
 const SIGNING_KID_LABEL: &[u8] = b"mwimule ticket key";
 const MAC_KID_LABEL: &[u8] = b"mwimule ticket mac kid v1";
@@ -37,8 +38,8 @@ pub struct KeyRecord {
 /// The bytes of a key. Debug output never shows a secret one.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeyMaterial {
-    /// A public key, kept decompressed.
-    Ed25519(Box<VerifyingKey>),
+    /// A public key, ready for use.
+    Ed25519(Box<CheckingKey>),
     /// A secret shared by the issuer and the validators of one trip.
     Hmac256([u8; 32]),
 }
@@ -50,7 +51,7 @@ impl KeyRecord {
             kid: signing_kid(&key),
             issuer,
             trip: None,
-            material: KeyMaterial::Ed25519(Box::new(key)),
+            material: KeyMaterial::Ed25519(Box::new(key.into())),
         }
     }
 
@@ -150,7 +151,7 @@ impl<'b, C> minicbor::Decode<'b, C> for KeyMaterial {
         let bytes: [u8; 32] = fixed_bytes(d)?;
         match kind {
             0 => match VerifyingKey::from_bytes(&bytes) {
-                Ok(key) if !key.is_weak() => Ok(Self::Ed25519(Box::new(key))),
+                Ok(key) if !key.is_weak() => Ok(Self::Ed25519(Box::new(key.into()))),
                 _ => Err(DecodeError::message("not a usable Ed25519 public key")),
             },
             1 => Ok(Self::Hmac256(bytes)),

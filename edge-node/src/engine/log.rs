@@ -2,8 +2,9 @@
 
 use domain::event::{ChainHead, Envelope, EventBody, SignedEvent, encode_body, personal_hash};
 use domain::ids::{CommandId, EventHash, NodeId, NodeIncarnation, Seq};
+use domain::signature::CheckingKey;
 use domain::time::Instant;
-use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_dalek::VerifyingKey;
 use sha2::{Digest as _, Sha256};
 
 use super::{Engine, EngineError};
@@ -139,6 +140,7 @@ pub fn verify_log<E: From<EngineError>>(
     incarnation: NodeIncarnation,
     mut take: impl FnMut(VerifiedEvent) -> Result<(), E>,
 ) -> Result<u64, E> {
+    let key = CheckingKey::new(*key);
     let mut head = ChainHead::empty(incarnation);
     loop {
         let rows = store
@@ -150,9 +152,10 @@ pub fn verify_log<E: From<EngineError>>(
         for row in rows {
             let bad = |what| EngineError::from(store.bad_event(&row.event, what));
             check_link(&head, &row.event).map_err(bad)?;
-            let signature = Signature::from_bytes(&row.event.signature);
-            key.verify_strict(&row.event.envelope.signed_bytes(), &signature)
-                .map_err(|_| bad("its signature is not this device's"))?;
+            let bytes = row.event.envelope.signed_bytes();
+            if !key.verify_strict(&bytes, &row.event.signature) {
+                return Err(bad("its signature is not this device's").into());
+            }
             head = row.event.head();
             take(VerifiedEvent {
                 event: row.event,

@@ -51,6 +51,7 @@ impl Signer<Signature> for NodeKey {
 mod fast {
     use std::sync::Arc;
 
+    use domain::signature::fast_arithmetic_fits;
     use ed25519_dalek::{Signer as _, SigningKey};
     pub(super) use graviola::signing::eddsa::Ed25519SigningKey;
 
@@ -60,20 +61,9 @@ mod fast {
         0x20,
     ];
 
-    /// `graviola` panics on a processor that lacks one of these.
-    fn processor_fits() -> bool {
-        is_x86_feature_detected!("adx")
-            && is_x86_feature_detected!("aes")
-            && is_x86_feature_detected!("avx")
-            && is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("bmi1")
-            && is_x86_feature_detected!("bmi2")
-            && is_x86_feature_detected!("pclmulqdq")
-    }
-
     /// The key, if it can be used here and signs as it must.
     pub(super) fn key(seed: &[u8; 32], portable: &SigningKey) -> Option<Arc<Ed25519SigningKey>> {
-        if !processor_fits() {
+        if !fast_arithmetic_fits() {
             return None;
         }
         let mut pkcs8 = [0; PKCS8_BEFORE_SEED.len() + 32];
