@@ -61,17 +61,52 @@ impl Ingest {
         incarnation: NodeIncarnation,
         batches: Vec<Vec<SignedEvent>>,
     ) -> Result<Vec<StoreOutcome>, DbError> {
-        let mut backoff = Backoff::new();
-        let done = loop {
-            match store::store_batches(&self.db, &self.node, incarnation, &batches).await {
-                Err(error) if backoff.again(&error).await => {}
-                done => break done?,
-            }
-        };
-        let admitted = batches.into_iter().flatten().zip(&done.is_next);
+        let done = stored(&self.db, &self.node, incarnation, &batches).await?;
+        Ok(self.admit(incarnation, batches, done))
+    }
+
+    /// Both steps at once: while the batches are stored, the next of what was stored before is
+    /// judged. Neither waits for the other's locks before its end.
+    pub async fn store_and_judge(
+        &mut self,
+        (incarnation, batches): (NodeIncarnation, Vec<Vec<SignedEvent>>),
+        judging: NodeIncarnation,
+    ) -> (
+        Result<Vec<StoreOutcome>, DbError>,
+        Result<Option<Judged>, DbError>,
+    ) {
+        let (db, node) = (&self.db, &self.node);
+        let queue = self.pending.entry(judging).or_default();
+        let (done, judged) = tokio::join!(
+            stored(db, node, incarnation, &batches),
+            judged(db, node, judging, queue)
+        );
+        let outcomes = done.map(|done| self.admit(incarnation, batches, done));
+        (outcomes, judged)
+    }
+
+    /// Keeps what was stored for the judging.
+    fn admit(
+        &mut self,
+        incarnation: NodeIncarnation,
+        batches: Vec<Vec<SignedEvent>>,
+        done: store::Done,
+    ) -> Vec<StoreOutcome> {
         let queue = self.pending.entry(incarnation).or_default();
-        queue.extend(admitted.filter(|(_, next)| **next).map(|(event, _)| event));
-        Ok(done.outcomes)
+        let admitted = batches.into_iter().flatten().zip(&done.is_next);
+        for (event, _) in admitted.filter(|(_, next)| **next) {
+            let last = queue.back().map(|e| e.envelope.seq.0);
+            match last {
+                // Read back from the database meanwhile.
+                Some(last) if event.envelope.seq.0 <= last => {}
+                Some(last) if event.envelope.seq.0 > last + 1 => {
+                    queue.clear();
+                    queue.push_back(event);
+                }
+                Some(_) | None => queue.push_back(event),
+            }
+        }
+        done.outcomes
     }
 
     /// Step B: judges the next stored events of a log, and forks once there are none.
@@ -80,14 +115,8 @@ impl Ingest {
         &mut self,
         incarnation: NodeIncarnation,
     ) -> Result<Option<Judged>, DbError> {
-        let mut backoff = Backoff::new();
-        loop {
-            let queue = self.pending.entry(incarnation).or_default();
-            match judge::judge_next(&self.db, &self.node, incarnation, queue).await {
-                Err(error) if backoff.again(&error).await => {}
-                done => return done,
-            }
-        }
+        let queue = self.pending.entry(incarnation).or_default();
+        judged(&self.db, &self.node, incarnation, queue).await
     }
 
     /// Judges everything that is stored of a log.
@@ -125,6 +154,36 @@ impl Ingest {
     /// The logs of the node that hold something unjudged.
     pub async fn backlog(&self) -> Result<Vec<NodeIncarnation>, DbError> {
         judge::backlog(&self.db, &self.node).await
+    }
+}
+
+async fn stored(
+    db: &Db,
+    node: &NodeContext,
+    incarnation: NodeIncarnation,
+    batches: &[Vec<SignedEvent>],
+) -> Result<store::Done, DbError> {
+    let mut backoff = Backoff::new();
+    loop {
+        match store::store_batches(db, node, incarnation, batches).await {
+            Err(error) if backoff.again(&error).await => {}
+            done => return done,
+        }
+    }
+}
+
+async fn judged(
+    db: &Db,
+    node: &NodeContext,
+    incarnation: NodeIncarnation,
+    queue: &mut VecDeque<SignedEvent>,
+) -> Result<Option<Judged>, DbError> {
+    let mut backoff = Backoff::new();
+    loop {
+        match judge::judge_next(db, node, incarnation, queue).await {
+            Err(error) if backoff.again(&error).await => {}
+            done => return done,
+        }
     }
 }
 

@@ -88,15 +88,23 @@ async fn judge_set(
     }))
 }
 
-/// How far the log is stored and judged, its row locked.
+/// How far the log is stored and judged; nobody else judges it until this transaction ends. Its
+/// row is not locked, so that more of it is stored meanwhile.
 pub(super) async fn lock_cursors(
     tx: &mut TenantTx,
     node: &NodeContext,
     incarnation: NodeIncarnation,
 ) -> Result<Option<(Seq, Seq)>, DbError> {
+    // A statement of its own: the next one sees what was committed while this one waited.
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+        format!("judge {} {} {incarnation}", node.company, node.node)
+    )
+    .execute(tx.conn())
+    .await?;
     let row = sqlx::query!(
         "SELECT stored_seq, judged_seq FROM node_log
-         WHERE company_id = $1 AND node_id = $2 AND incarnation = $3 FOR UPDATE",
+         WHERE company_id = $1 AND node_id = $2 AND incarnation = $3",
         node.company.0,
         node.node.0,
         incarnation.0 as i32

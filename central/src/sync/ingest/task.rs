@@ -134,6 +134,10 @@ async fn drain(
     };
     loop {
         while let Some(incarnation) = unjudged.first().copied() {
+            // Storing does not wait for judging, nor judging for storing.
+            if !waiting.is_empty() {
+                break;
+            }
             let judged = match ingest.judge_some(incarnation).await {
                 Ok(Some(judged)) => {
                     teller.tell(judged).await;
@@ -154,10 +158,6 @@ async fn drain(
                     return;
                 }
             }
-            // Storing goes before judging.
-            if !waiting.is_empty() {
-                break;
-            }
         }
         let Some(first) = waiting.recv().await else {
             return;
@@ -166,19 +166,26 @@ async fn drain(
         while let Ok(more) = waiting.try_recv() {
             piled.push(more);
         }
-        for (incarnation, outcome) in store_piled(&mut ingest, piled).await {
+        let judging = unjudged.first().copied();
+        let (outcomes, judged) = store_piled(&mut ingest, piled, judging).await;
+        for (incarnation, outcome) in outcomes {
             unjudged.extend(incarnation);
             let _ = teller.events.send(IngestEvent::Batch(outcome)).await;
+        }
+        if let Some(judged) = judged {
+            teller.tell(judged).await;
         }
     }
 }
 
-/// Stores what has piled up, neighbours of one log together.
+/// Stores what has piled up, neighbours of one log together, and meanwhile judges some of what
+/// was stored before.
 async fn store_piled(
     ingest: &mut Ingest,
     piled: Vec<Unpacked>,
-) -> Vec<(Option<NodeIncarnation>, StoreOutcome)> {
-    let mut outcomes = vec![];
+    mut judging: Option<NodeIncarnation>,
+) -> (Vec<(Option<NodeIncarnation>, StoreOutcome)>, Option<Judged>) {
+    let (mut outcomes, mut judged) = (vec![], None);
     let mut piled = piled.into_iter().peekable();
     while let Some(first) = piled.next() {
         let Some((incarnation, events)) = first else {
@@ -191,7 +198,21 @@ async fn store_piled(
             batches.push(events);
         }
         let count = batches.len();
-        match ingest.store(incarnation, batches).await {
+        let stored = match judging.take() {
+            None => ingest.store(incarnation, batches).await,
+            Some(judging) => {
+                let both = ingest
+                    .store_and_judge((incarnation, batches), judging)
+                    .await;
+                // What was not judged stays in the backlog and is tried again.
+                judged = both.1.unwrap_or_else(|error| {
+                    tracing::error!(%error, "judging waits for the database");
+                    None
+                });
+                both.0
+            }
+        };
+        match stored {
             Ok(stored) => outcomes.extend(stored.into_iter().map(|o| (Some(incarnation), o))),
             Err(error) => {
                 wait_after(&error).await;
@@ -199,7 +220,7 @@ async fn store_piled(
             }
         }
     }
-    outcomes
+    (outcomes, judged)
 }
 
 async fn wait_after(error: &DbError) {
