@@ -17,8 +17,12 @@ use domain::time::{Instant, ServiceDate};
 use domain::trip::Trip;
 
 use super::decide::Price;
+use super::search::Place;
 use crate::pricing::Channel;
 
+/// How long the stops that a text means are believed: a stop that is renamed is found by its new
+/// name at once, by its old one so long.
+const MEANING_LASTS: std::time::Duration = std::time::Duration::from_secs(2);
 /// The most things of one kind that are remembered.
 const REMEMBERED_MAX: usize = 20_000;
 
@@ -82,6 +86,7 @@ struct Remembered {
     prices: HashMap<PriceKey, Price>,
     fares: HashMap<CompanyId, (i64, HashMap<String, Arc<FareIndex>>)>,
     accounts: HashMap<(CompanyId, AccountKey), i64>,
+    meanings: HashMap<String, (std::time::Instant, Arc<Vec<Place>>)>,
 }
 
 /// What is remembered of one database.
@@ -143,6 +148,18 @@ impl Catalog {
     pub fn keep_layout(&self, company: CompanyId, layout: Arc<SeatLayout>) {
         let key = (company, layout.id.clone(), layout.version.0);
         keep(&mut self.open().layouts, key, layout);
+    }
+
+    /// The stops that a text means, where it was looked up a moment ago.
+    pub(super) fn meaning(&self, text: &str) -> Option<Arc<Vec<Place>>> {
+        let (since, places) = self.open().meanings.get(text).cloned()?;
+        (since.elapsed() < MEANING_LASTS).then_some(places)
+    }
+
+    /// Remembers what a text means.
+    pub(super) fn keep_meaning(&self, text: &str, places: Arc<Vec<Place>>) {
+        let meaning = (std::time::Instant::now(), places);
+        keep(&mut self.open().meanings, text.to_owned(), meaning);
     }
 
     /// The number of an account: for ever the same.

@@ -8,17 +8,20 @@ mod connect;
 mod db;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ids::CompanyId;
 use domain::money::Minor;
 use domain::passenger::PassengerClass;
 use domain::time::{Instant, ServiceDate};
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres};
 
 use self::connect::{Piece, Wait, connect};
 pub(super) use self::db::{Call, Place, Ride};
 use self::db::{Ends, Operator};
-use super::catalog::{PriceKey, day};
+use super::catalog::{Catalog, PriceKey, day};
 use super::decide::{CONNECTION_MIN_MS, Journey, Price, Wish};
 use super::prices::{self, PricedTrip};
 use crate::db::{Db, DbError};
@@ -94,8 +97,13 @@ pub(super) fn job() -> Job {
 
 /// Lays out a batch of changed trips per company.
 pub(super) async fn keep_step(db: &Db) -> Result<Progress, DbError> {
+    let behind = db::behind(&mut *db.pool().acquire().await?).await?;
+    catch_up(db, &behind).await
+}
+
+async fn catch_up(db: &Db, behind: &[CompanyId]) -> Result<Progress, DbError> {
     let mut progress = Progress::Idle;
-    for company in db::behind(db).await? {
+    for company in behind.iter().copied() {
         let mut tx = db.tenant(company).await?;
         let trips = db::take_behind(&mut tx, BATCH).await?;
         db::put(&mut tx, &trips).await?;
@@ -108,8 +116,15 @@ pub(super) async fn keep_step(db: &Db) -> Result<Progress, DbError> {
 }
 
 /// The stops that a text means: by code, by name, by the beginning of a name, or alike.
-pub(super) async fn meant(db: &Db, text: &str) -> Result<Vec<Place>, DbError> {
-    let mut places = db::places(db, text, PLACES_MAX).await?;
+async fn meant(
+    conn: &mut PgConnection,
+    catalog: &Catalog,
+    text: &str,
+) -> Result<Arc<Vec<Place>>, DbError> {
+    if let Some(places) = catalog.meaning(text) {
+        return Ok(places);
+    }
+    let mut places = db::places(conn, text, PLACES_MAX).await?;
     let best = places.first().map_or(0.0, |p| p.rank);
     // A rank from 1 on is a kind of match of its own; below it is likeness.
     let least = if best > 1.0 {
@@ -118,12 +133,18 @@ pub(super) async fn meant(db: &Db, text: &str) -> Result<Vec<Place>, DbError> {
         (best - ALIKE_SLACK).max(ALIKE_MIN)
     };
     places.retain(|p| p.rank >= least);
+    let places = Arc::new(places);
+    // A place that is not there may be there in a moment.
+    if !places.is_empty() {
+        catalog.keep_meaning(text, Arc::clone(&places));
+    }
     Ok(places)
 }
 
 /// The stops that a beginning may become, for completion as it is typed.
 pub(super) async fn completions(db: &Db, text: &str, most: i64) -> Result<Vec<Place>, DbError> {
-    let mut places = db::places(db, text, most.saturating_mul(4)).await?;
+    let mut conn = db.pool().acquire().await?;
+    let mut places = db::places(&mut conn, text, most.saturating_mul(4)).await?;
     places.retain(|p| p.rank >= ALIKE_MIN);
     // Companies call at the same places.
     let mut seen = std::collections::BTreeSet::new();
@@ -139,25 +160,35 @@ pub(super) async fn search(
     now: Instant,
 ) -> Result<Result<Found, NoSearch>, DbError> {
     let db = &api.db;
+    // One connection for all that is read: each way to the pool costs a question of its own.
+    let mut conn = db.pool().acquire().await?;
     for _ in 0..PIECES_OF_WORK_MAX {
-        if keep_step(db).await? == Progress::Idle {
+        let behind = db::behind(&mut conn).await?;
+        if behind.is_empty() {
+            break;
+        }
+        // Who waits for a second connection must not sit on a first.
+        drop(conn);
+        let progress = catch_up(db, &behind).await?;
+        conn = db.pool().acquire().await?;
+        if progress == Progress::Idle {
             break;
         }
     }
-    let from = meant(db, &asked.from).await?;
-    let to = meant(db, &asked.to).await?;
+    let from = meant(&mut conn, db.catalog(), &asked.from).await?;
+    let to = meant(&mut conn, db.catalog(), &asked.to).await?;
     for (places, text) in [(&from, &asked.from), (&to, &asked.to)] {
         if places.is_empty() {
             return Ok(Err(NoSearch::UnknownPlace(text.clone())));
         }
     }
     let when = (asked.date, now);
-    let mut direct = db::rides(db, Ends::Both, (&from, &to), when, RIDES_MAX).await?;
+    let mut direct = db::rides(&mut conn, Ends::Both, (&from, &to), when, RIDES_MAX).await?;
     // A loop may call at a place twice: the first call counts.
     let mut seen = std::collections::BTreeSet::new();
     direct.retain(|r| seen.insert(r.trip));
     let pairs = if asked.changes || direct.is_empty() {
-        changes(db, (&from, &to), when).await?
+        changes(&mut conn, (&from, &to), when).await?
     } else {
         vec![]
     };
@@ -166,27 +197,29 @@ pub(super) async fn search(
         .chain(pairs.iter().flatten())
         .cloned()
         .collect();
-    let mut offers = offers(db, rides, &asked.passengers, now).await?.into_iter();
+    let mut offers = offers(db, conn, rides, (&asked.passengers, now))
+        .await?
+        .into_iter();
     let departures: Vec<Offer> = offers.by_ref().take(direct.len()).collect();
     let mut connections = vec![];
     while let Some((first, second)) = offers.next().zip(offers.next()) {
         connections.push([first, second]);
     }
     Ok(Ok(Found {
-        from,
-        to,
+        from: from.to_vec(),
+        to: to.to_vec(),
         departures,
         connections,
     }))
 }
 
 async fn changes(
-    db: &Db,
+    conn: &mut PgConnection,
     (from, to): (&[Place], &[Place]),
     when: (ServiceDate, Instant),
 ) -> Result<Vec<[Ride; 2]>, DbError> {
-    let firsts = db::rides(db, Ends::Begin, (from, to), when, PIECES_MAX).await?;
-    let seconds = db::rides(db, Ends::End, (from, to), when, PIECES_MAX).await?;
+    let firsts = db::rides(conn, Ends::Begin, (from, to), when, PIECES_MAX).await?;
+    let seconds = db::rides(conn, Ends::End, (from, to), when, PIECES_MAX).await?;
     let begin: Vec<Piece<'_>> = firsts
         .iter()
         .map(|ride| Piece {
@@ -218,22 +251,24 @@ async fn changes(
 /// Seats and prices of rides.
 async fn offers(
     db: &Db,
+    mut conn: PoolConnection<Postgres>,
     rides: Vec<Ride>,
-    passengers: &[PassengerClass],
-    now: Instant,
+    (passengers, now): (&[PassengerClass], Instant),
 ) -> Result<Vec<Offer>, DbError> {
     if rides.is_empty() {
         return Ok(vec![]);
     }
-    let taken = db::taken(db, &rides.iter().collect::<Vec<_>>()).await?;
+    let taken = db::taken(&mut conn, &rides.iter().collect::<Vec<_>>()).await?;
     let mut ids: Vec<_> = rides.iter().map(|r| r.operator.0).collect();
     ids.sort_unstable();
     ids.dedup();
-    let operators: BTreeMap<CompanyId, Operator> = db::operators(db, &ids)
+    let operators: BTreeMap<CompanyId, Operator> = db::operators(&mut conn, &ids)
         .await?
         .into_iter()
         .map(|o| (o.id, o))
         .collect();
+    // A price that is not known takes a connection of its own.
+    drop(conn);
     let mut offers = Vec::with_capacity(rides.len());
     for (ride, taken) in rides.into_iter().zip(taken) {
         let Some(operator) = operators.get(&ride.operator) else {

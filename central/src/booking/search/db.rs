@@ -3,11 +3,12 @@
 use domain::ids::{CompanyId, StopCode, TripId};
 use domain::money::Currency;
 use domain::time::{Instant, ServiceDate, Zone};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::booking::catalog::TripFacts;
 use crate::booking::load::facts_of;
-use crate::db::{Db, DbError};
+use crate::db::DbError;
 use crate::tenant::TenantTx;
 
 /// A stop that a text may mean.
@@ -22,7 +23,7 @@ pub(in crate::booking) struct Place {
 
 /// The stops that a text is most like, the likeliest first.
 pub(in crate::booking) async fn places(
-    db: &Db,
+    conn: &mut PgConnection,
     text: &str,
     most: i64,
 ) -> Result<Vec<Place>, DbError> {
@@ -42,7 +43,7 @@ pub(in crate::booking) async fn places(
         text,
         most
     )
-    .fetch_all(db.pool())
+    .fetch_all(conn)
     .await?;
     Ok(rows
         .into_iter()
@@ -96,7 +97,7 @@ pub(in crate::booking) enum Ends {
 /// Rides between stops on a day whose boarding is open. At most one per trip where both ends are
 /// known.
 pub(in crate::booking) async fn rides(
-    db: &Db,
+    conn: &mut PgConnection,
     ends: Ends,
     (from, to): (&[Place], &[Place]),
     (date, now): (ServiceDate, Instant),
@@ -134,7 +135,7 @@ pub(in crate::booking) async fn rides(
                 ends == Ends::Begin,
                 most
             )
-            .fetch_all(db.pool())
+            .fetch_all(conn)
             .await?,
             Ends::End => sqlx::query_as!(
                 RideRow,
@@ -156,7 +157,7 @@ pub(in crate::booking) async fn rides(
                 now.0,
                 most
             )
-            .fetch_all(db.pool())
+            .fetch_all(conn)
             .await?,
         };
     rows.into_iter().map(RideRow::read).collect()
@@ -222,7 +223,10 @@ impl RideRow {
 }
 
 /// Seats of each ride that are taken on any of its legs.
-pub(in crate::booking) async fn taken(db: &Db, rides: &[&Ride]) -> Result<Vec<i64>, DbError> {
+pub(in crate::booking) async fn taken(
+    conn: &mut PgConnection,
+    rides: &[&Ride],
+) -> Result<Vec<i64>, DbError> {
     let companies: Vec<Uuid> = rides.iter().map(|r| r.operator.0).collect();
     let trips: Vec<i64> = rides.iter().map(|r| r.trip.0 as i64).collect();
     let from: Vec<i32> = rides.iter().map(|r| i32::from(r.from.seq)).collect();
@@ -234,7 +238,7 @@ pub(in crate::booking) async fn taken(db: &Db, rides: &[&Ride]) -> Result<Vec<i6
         &from,
         &to
     )
-    .fetch_all(db.pool())
+    .fetch_all(conn)
     .await?;
     Ok(rows)
 }
@@ -249,7 +253,7 @@ pub(in crate::booking) struct Operator {
 }
 
 pub(in crate::booking) async fn operators(
-    db: &Db,
+    conn: &mut PgConnection,
     wanted: &[Uuid],
 ) -> Result<Vec<Operator>, DbError> {
     let rows = sqlx::query!(
@@ -258,7 +262,7 @@ pub(in crate::booking) async fn operators(
            FROM operators($1)"#,
         wanted
     )
-    .fetch_all(db.pool())
+    .fetch_all(conn)
     .await?;
     rows.into_iter()
         .map(|r| {
@@ -276,9 +280,9 @@ pub(in crate::booking) async fn operators(
 }
 
 /// Companies with trips that search does not know yet.
-pub(in crate::booking) async fn behind(db: &Db) -> Result<Vec<CompanyId>, DbError> {
+pub(in crate::booking) async fn behind(conn: &mut PgConnection) -> Result<Vec<CompanyId>, DbError> {
     let rows = sqlx::query_scalar!("SELECT DISTINCT operator_id FROM search_dirty LIMIT 20")
-        .fetch_all(db.pool())
+        .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().map(CompanyId).collect())
 }
