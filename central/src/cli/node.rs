@@ -10,7 +10,7 @@ use sync_transport::{EnrolmentCode, HubIdentity};
 
 use super::Settings;
 use super::run_file::RunFile;
-use super::session::{self, Session, pki_folder};
+use super::session::{self, Session};
 use crate::company;
 use crate::nodes::NodeKind;
 use crate::nodes::assignment::assign_onboard;
@@ -98,7 +98,7 @@ async fn enrol(settings: &Settings, args: &EnrolArgs) -> Result<()> {
     }
     let addr = public_addr(settings, args)?;
     session::make_folder(&settings.data_dir)?;
-    let identity = HubIdentity::load_or_generate(&pki_folder(&settings.data_dir))?;
+    let identity = session::identity(settings)?;
     let session = Session::open(settings).await?;
     let made = make(settings, &session, &identity, args, &addr, &kind).await;
     session.close().await?;
