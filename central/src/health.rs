@@ -4,11 +4,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use crate::cache::Cache;
@@ -62,7 +62,7 @@ pub struct Readiness {
 
 /// The health of one process.
 pub struct Health {
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
     dependencies: Mutex<Vec<Dependency>>,
     metrics: Metrics,
 }
@@ -77,7 +77,7 @@ impl Health {
     /// Of a process that cannot do without its database.
     pub fn new(db: &Db) -> Self {
         let health = Self {
-            draining: AtomicBool::new(false),
+            draining: watch::channel(false).0,
             dependencies: Mutex::default(),
             metrics: db.metrics().clone(),
         };
@@ -126,12 +126,21 @@ impl Health {
 
     /// Takes no more work.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.draining.send_replace(true);
     }
 
     /// Whether it was told to stop.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        *self.draining.borrow()
+    }
+
+    /// Resolves once it is told to stop: answers without an end have to end then.
+    pub fn drained(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut draining = self.draining.subscribe();
+        async move {
+            // An error says that the process has ended without saying so.
+            let _ = draining.wait_for(|draining| *draining).await;
+        }
     }
 
     /// Looks at everything, all at once.

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -31,24 +30,28 @@ pub async fn livez() -> &'static str {
 #[utoipa::path(get, path = "/readyz", tag = "health", params(ReadyAsked),
     responses((status = 200, description = "It takes work.",
             content((String = "text/plain"), (Readiness = "application/json"))),
-        (status = 503, description = "It does not; with `verbose` the reasons, as the 200.",
-            content((Problem = "application/problem+json"), (Readiness = "application/json"))),
+        (status = 503, body = Problem,
+            description = "It does not; with `verbose` also `draining` and `checks`, as the 200."),
         (status = "default", body = Problem)))]
 pub async fn readyz(State(api): State<Api>, Asked(asked): Asked<ReadyAsked>) -> Response {
     let found = api.health.look().await;
-    let status = if found.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    if asked.verbose.is_some() {
-        return (status, Json(found)).into_response();
-    }
+    let verbose = asked.verbose.is_some();
     if found.ready {
-        return "ok\n".into_response();
+        return if verbose {
+            Json(found).into_response()
+        } else {
+            "ok\n".into_response()
+        };
     }
-    if found.draining {
-        return Problem::stopping().into_response();
+    let problem = if found.draining {
+        Problem::stopping()
+    } else {
+        Problem::unavailable()
+    };
+    if !verbose {
+        return problem.into_response();
     }
-    Problem::unavailable().into_response()
+    let checks = serde_json::to_value(&found.checks).unwrap_or_default();
+    let problem = problem.with("draining", found.draining);
+    problem.with("checks", checks).into_response()
 }
