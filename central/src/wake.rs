@@ -142,9 +142,10 @@ fn hear(payload: &str, bus: &Bus) {
     if sender == Some(bus.id()) {
         return;
     }
-    match signed.and_then(|(_, text)| from_text(text)) {
-        Some(event) => bus.heard(event),
-        None => tracing::warn!(payload, "a wake-up of another version"),
+    if let Some(event) = signed.and_then(|(_, text)| from_text(text)) {
+        bus.heard(event);
+    } else {
+        tracing::warn!(payload, "a wake-up of another version");
     }
 }
 

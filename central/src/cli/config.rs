@@ -178,10 +178,12 @@ fn without_password(url: &str) -> String {
 
 /// A file in which every key stands, each commented out.
 fn sample() -> String {
-    let mut text = String::from(
-        "# The configuration of mwimule-hub. Flags win over the environment, the environment over\n\
-         # this file. Values that are commented out are the defaults, or examples where it says so.\n",
-    );
+    let mut lines = vec![
+        "# The configuration of mwimule-hub. Flags win over the environment, the environment over"
+            .to_owned(),
+        "# this file. Values that are commented out are the defaults, or examples where it says so."
+            .to_owned(),
+    ];
     let mut section = "";
     for key in KEYS {
         let (of, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
@@ -190,17 +192,17 @@ fn sample() -> String {
             // What makes a provider offered stays out until it is filled in.
             let optional = of.starts_with("momo") || of.starts_with("card");
             let mark = if optional { "# " } else { "" };
-            text.push_str(&format!("\n{mark}[{of}]\n"));
+            lines.extend([String::new(), format!("{mark}[{of}]")]);
         }
         let kind = if key.is_default { "" } else { " (example)" };
-        text.push_str(&format!("# {}{kind}\n", key.about));
+        lines.push(format!("# {}{kind}", key.about));
         if !key.flag.is_empty() {
-            let variable = variable(key.flag);
-            text.push_str(&format!("# --{}, {variable}\n", key.flag));
+            lines.push(format!("# --{}, {}", key.flag, variable(key.flag)));
         }
-        text.push_str(&format!("# {name} = {}\n", key.sample));
+        lines.push(format!("# {name} = {}", key.sample));
     }
-    text
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 fn variable(flag: &str) -> String {
@@ -230,14 +232,13 @@ mod tests {
     }
 
     fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
-        match value {
-            Value::Object(members) => {
-                for (name, member) in members {
-                    let dot = if path.is_empty() { "" } else { "." };
-                    leaves(member, &format!("{path}{dot}{name}"), found);
-                }
-            }
-            _ => drop(found.insert(path.to_owned())),
+        let Value::Object(members) = value else {
+            found.insert(path.to_owned());
+            return;
+        };
+        for (name, member) in members {
+            let dot = if path.is_empty() { "" } else { "." };
+            leaves(member, &format!("{path}{dot}{name}"), found);
         }
     }
 

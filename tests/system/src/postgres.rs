@@ -23,8 +23,8 @@ pub struct Postgres {
     server: Option<Child>,
 }
 
-/// The folder with Postgres's programs: Debian keeps the servers out of PATH.
-fn programs() -> Result<PathBuf> {
+/// One of Postgres's programs: Debian keeps the servers out of PATH.
+fn path_of(program: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let debian = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -32,8 +32,9 @@ fn programs() -> Result<PathBuf> {
     let debian = debian.flatten().map(|version| version.path().join("bin"));
     std::env::split_paths(&path)
         .chain(debian)
-        .find(|folder| folder.join("initdb").is_file())
-        .context("initdb is not there: is the package postgresql installed?")
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+        .with_context(|| format!("{program} is not there: is the package postgresql installed?"))
 }
 
 impl Postgres {
@@ -65,7 +66,7 @@ impl Postgres {
     }
 
     fn program(&self, name: &str) -> Result<Command> {
-        let mut command = Command::new(programs()?.join(name));
+        let mut command = Command::new(path_of(name)?);
         command.current_dir(&self.folder).env("LC_ALL", "C");
         if let Some(user) = &self.user {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
