@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "the program's own answers")]
 
 mod company;
+mod config;
 mod csv;
 mod doctor;
 mod fiscal;
@@ -14,16 +15,15 @@ mod serve;
 mod session;
 mod vault;
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::Config;
+use crate::config::{Config, LogFormat, Roles};
+use crate::telemetry;
 
 /// Where data lives when nothing is said.
 const DEFAULT_DATA_DIR: &str = "mwimule-hub-data";
@@ -58,6 +58,25 @@ struct Shared {
     /// A configuration file in TOML; flags and environment win over it
     #[arg(long, global = true, value_name = "FILE", env = "MWIMULE_CONFIG")]
     config: Option<PathBuf>,
+    /// Folder with keys/ and pki/, which every process of one hub has to read [default: the data
+    /// folder]
+    #[arg(long, global = true, value_name = "DIR", env = "MWIMULE_SECRETS_DIR")]
+    secrets_dir: Option<PathBuf>,
+    /// How log lines look [default: text]
+    #[arg(long, global = true, value_name = "FORMAT", env = "MWIMULE_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+    /// What is logged, like warn,central=debug
+    #[arg(long, global = true, value_name = "FILTER", env = "MWIMULE_LOG")]
+    log: Option<String>,
+    /// Where traces are sent, OTLP over HTTP, as http://localhost:4318/v1/traces
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "MWIMULE_OTLP_URL",
+        hide_env_values = true
+    )]
+    otlp_url: Option<String>,
     /// Answer with one line of JSON
     #[arg(long, global = true)]
     json: bool,
@@ -71,6 +90,9 @@ enum Command {
     Migrate,
     /// Check everything the hub needs, and say what to do about what is missing
     Doctor(ServeArgs),
+    /// What the hub was told, by flags, environment and file
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// People of the office
     #[command(subcommand)]
     Admin(company::AdminCommand),
@@ -132,12 +154,22 @@ struct ServeArgs {
     /// How stations and buses reach this hub; goes into enrolment codes
     #[arg(long, value_name = "HOST:PORT", env = "MWIMULE_PUBLIC_ADDR")]
     public_addr: Option<String>,
+    /// Which parts this process runs: some of api,sync,worker [default: all]
+    #[arg(long, value_name = "LIST", env = "MWIMULE_ROLES")]
+    roles: Option<Roles>,
+    /// Where /metrics and the health are told inside; never open it to the world
+    #[arg(long, value_name = "ADDR:PORT", env = "MWIMULE_INTERNAL_HTTP")]
+    internal_http: Option<SocketAddr>,
+    /// How long to go on taking work after the first signal, while /readyz says 503 [default: 0]
+    #[arg(long, value_name = "MS", env = "MWIMULE_DRAIN_MS")]
+    drain_ms: Option<u32>,
 }
 
 /// Everything said, the configuration file included.
 #[derive(Debug, Clone)]
 struct Settings {
     data_dir: PathBuf,
+    secrets_dir: PathBuf,
     database_url: Option<String>,
     json: bool,
     config: Config,
@@ -145,36 +177,68 @@ struct Settings {
 
 impl Settings {
     fn new(shared: Shared) -> Result<Self> {
-        let config = match &shared.config {
+        let mut config = match &shared.config {
             Some(path) => Config::read(path)?,
             None => Config::default(),
         };
-        let data_dir = shared.data_dir.or_else(|| config.data.folder.clone());
+        fn over<T>(said: Option<T>, place: &mut Option<T>) {
+            if said.is_some() {
+                *place = said;
+            }
+        }
+        over(shared.data_dir, &mut config.data.folder);
+        over(shared.secrets_dir, &mut config.data.secrets);
+        over(shared.database_url, &mut config.database.url);
+        over(shared.log, &mut config.log.filter);
+        over(shared.otlp_url, &mut config.traces.otlp_url);
+        config.log.format = shared.log_format.unwrap_or(config.log.format);
+        let data_dir = config.data.folder.clone();
+        let data_dir = data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into());
         Ok(Self {
-            data_dir: data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
-            database_url: shared.database_url.or_else(|| config.database.url.clone()),
+            secrets_dir: config.data.secrets.clone().unwrap_or(data_dir.clone()),
+            data_dir,
+            database_url: config.database.url.clone(),
             json: shared.json,
             config,
         })
+    }
+
+    /// With what `serve` was told beside it.
+    fn serving(mut self, args: &ServeArgs) -> Self {
+        let config = &mut self.config;
+        config.http.listen = args.http.or(config.http.listen);
+        config.quic.listen = args.quic.or(config.quic.listen);
+        let said = args.public_addr.clone();
+        config.quic.public_addr = said.or(config.quic.public_addr.take());
+        let said = args.redis_url.clone();
+        config.redis.url = said.or(config.redis.url.take());
+        config.http.limits.on &= !args.no_rate_limits;
+        let process = &mut config.process;
+        if let Some(roles) = &args.roles {
+            process.roles = roles.clone();
+        }
+        process.internal_http = args.internal_http.or(process.internal_http);
+        process.drain_ms = args.drain_ms.unwrap_or(process.drain_ms);
+        self
     }
 }
 
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .with_env_filter(
-            EnvFilter::try_from_env("MWIMULE_LOG")
-                .unwrap_or_else(|_| EnvFilter::new("warn,central=info,sync_transport=info")),
-        )
-        .init();
+    let matches = Cli::command().get_matches();
     let done = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the system gives no threads")
-        .and_then(|runtime| runtime.block_on(run(cli)));
+        .and_then(|runtime| {
+            let cli = Cli::from_arg_matches(&matches)?;
+            let settings = Settings::new(cli.shared)?;
+            let (log, traces) = (&settings.config.log, &settings.config.traces);
+            let telemetry = telemetry::begin(log, traces, runtime.handle())?;
+            let done = runtime.block_on(run(cli.command, settings, &matches));
+            telemetry.finish();
+            done
+        });
     match done {
         Ok(code) => code,
         Err(error) => {
@@ -184,12 +248,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> Result<ExitCode> {
-    let settings = Settings::new(cli.shared)?;
-    match cli.command {
-        Command::Serve(args) => serve::run(&settings, args).await?,
+async fn run(command: Command, settings: Settings, matches: &ArgMatches) -> Result<ExitCode> {
+    match command {
+        Command::Serve(args) => serve::run(&settings.serving(&args)).await?,
         Command::Migrate => session::migrate(&settings).await?,
-        Command::Doctor(args) => return doctor::run(&settings, &args).await,
+        Command::Doctor(args) => return doctor::run(&settings.serving(&args)).await,
+        Command::Config(command) => return config::run(settings, command, matches),
         Command::Admin(command) => company::admin(&settings, command).await?,
         Command::Person(command) => people::person(&settings, command).await?,
         Command::People(command) => people::people(&settings, command).await?,

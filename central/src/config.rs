@@ -3,15 +3,20 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
+
+mod keys;
+mod process;
 
 pub use crate::http::network::Network;
+pub use keys::{KEYS, Key, Secrecy};
+pub use process::{LogConfig, LogFormat, ProcessConfig, Role, Roles, TracesConfig};
 
 /// A configuration file is smaller.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The whole file; a key that it does not know is an error.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where data lives.
@@ -30,6 +35,12 @@ pub struct Config {
     pub card: Option<CardConfig>,
     /// Webhooks to companies.
     pub webhooks: WebhooksConfig,
+    /// What this process does, and how it ends.
+    pub process: ProcessConfig,
+    /// What it says of itself.
+    pub log: LogConfig,
+    /// Where its traces go.
+    pub traces: TracesConfig,
 }
 
 /// A password or key; debug output does not show it.
@@ -49,6 +60,12 @@ impl Secret {
     }
 }
 
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("(secret)")
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("(secret)")
@@ -56,7 +73,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// `[momo]`: MTN MoMo's open API.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MomoConfig {
     /// Where it is, like `https://proxy.momoapi.mtn.com`.
@@ -80,7 +97,7 @@ pub struct MomoConfig {
 }
 
 /// `[momo.collection]` and `[momo.disbursement]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MomoProductConfig {
     /// `Ocp-Apim-Subscription-Key`.
@@ -92,7 +109,7 @@ pub struct MomoProductConfig {
 }
 
 /// `[card]`: Stripe's PaymentIntents.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CardConfig {
     /// Where it is.
@@ -114,7 +131,7 @@ pub struct CardConfig {
 }
 
 /// `[webhooks]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebhooksConfig {
     /// Whether endpoints may be in this machine's own and private networks, and speak plain HTTP.
@@ -138,15 +155,18 @@ fn five_minutes() -> u32 {
 }
 
 /// `[data]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// The folder with keys and, by default, the database.
     pub folder: Option<PathBuf>,
+    /// The folder with `keys/` and `pki/`, which every process of one hub has to read; absent: the
+    /// data folder.
+    pub secrets: Option<PathBuf>,
 }
 
 /// `[database]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DatabaseConfig {
     /// A Postgres that somebody else runs; a private one is started when this is absent.
@@ -154,7 +174,7 @@ pub struct DatabaseConfig {
 }
 
 /// `[http]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
     /// Address and port; port 0 lets the system choose.
@@ -168,7 +188,7 @@ pub struct HttpConfig {
 }
 
 /// `[http.limits]`: requests per minute of one caller, by kind of route; so many may come at once.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
     /// Whether there are any.
@@ -199,7 +219,7 @@ impl Default for LimitsConfig {
 }
 
 /// `[redis]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisConfig {
     /// `redis://host:6379/0`; without it the cache is in this process.
@@ -207,7 +227,7 @@ pub struct RedisConfig {
 }
 
 /// `[quic]`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuicConfig {
     /// UDP address and port; port 0 lets the system choose.

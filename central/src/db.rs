@@ -12,6 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::booking::catalog::Catalog;
+use crate::metrics::Metrics;
 use crate::sync::bus::Bus;
 use crate::tenant::TenantTx;
 
@@ -26,6 +27,7 @@ pub struct Db {
     pool: PgPool,
     bus: Bus,
     catalog: Arc<Catalog>,
+    metrics: Metrics,
 }
 
 impl Db {
@@ -48,6 +50,7 @@ impl Db {
             pool,
             bus: Bus::new(),
             catalog: Arc::new(Catalog::default()),
+            metrics: Metrics::new(),
         })
     }
 
@@ -79,7 +82,14 @@ impl Db {
         ));
         let tx = self.pool.begin_with(begin).await?;
         let catalog = Arc::clone(&self.catalog);
-        Ok(TenantTx::new(tx, company, self.bus.clone(), catalog))
+        let metrics = self.metrics.clone();
+        Ok(TenantTx::new(
+            tx,
+            company,
+            self.bus.clone(),
+            catalog,
+            metrics,
+        ))
     }
 
     /// The pool, for look-ups that come before the company is known.
@@ -95,6 +105,11 @@ impl Db {
     /// Who wants to know about changes.
     pub fn bus(&self) -> &Bus {
         &self.bus
+    }
+
+    /// What this process counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Closes every connection.

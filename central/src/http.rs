@@ -10,6 +10,7 @@ pub mod front;
 mod health;
 mod home;
 pub mod idempotent;
+pub mod internal;
 pub mod jose;
 mod keys;
 pub mod list;
@@ -38,6 +39,7 @@ use self::auth::BearerScheme;
 use crate::auth::Auth;
 use crate::cache::{Cache, MemoryCache};
 use crate::db::Db;
+use crate::health::Health;
 use crate::keys::HubKeys;
 use crate::payment::Providers;
 use crate::vault::Vault;
@@ -67,6 +69,8 @@ pub struct Api {
     pub front: Arc<Front>,
     /// Who moves money.
     pub payments: Providers,
+    /// Whether this process can work.
+    pub health: Arc<Health>,
     /// What the present pass of key rotation could not open.
     pub(crate) passed_over: Arc<Mutex<PassedOver>>,
 }
@@ -74,12 +78,15 @@ pub struct Api {
 impl Api {
     /// On the embedded defaults, without rate limits.
     pub fn new(db: Db, keys: HubKeys, vault: Vault) -> Self {
+        let auth = Arc::new(Auth::new(db.bus().clone()));
+        let health = Arc::new(Health::new(&db));
         Self {
             db,
             keys: Arc::new(keys),
             vault,
             cache: Arc::new(MemoryCache::new()),
-            auth: Arc::new(Auth::default()),
+            auth,
+            health,
             front: Arc::new(Front::open()),
             payments: Providers::default(),
             passed_over: Arc::default(),

@@ -1,6 +1,8 @@
 //! The hub's own keys: the one it signs grants and tickets with, and the master that every
 //! trip's MAC key is derived from. They stand in the data folder, readable by their owner only.
 
+pub mod agreed;
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -11,11 +13,12 @@ use domain::lease::{Grant, SignedGrant};
 use domain::ticket::{KeyRecord, signing_kid};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use hkdf::Hkdf;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use sync_transport::enrolment::{HubKey, HubKeyUse};
 
 const SIGNING_FILE: &str = "hub-signing.key";
 const TRIP_MASTER_FILE: &str = "trip-mac-master.key";
+const NAME_LABEL: &[u8] = b"mwimule name of a secret v1";
 const TRIP_KEY_LABEL: &[u8] = b"mwimule trip key v1";
 
 /// Why the hub has no keys.
@@ -66,6 +69,11 @@ impl HubKeys {
             signing: SigningKey::from_bytes(signing),
             trip_master,
         }
+    }
+
+    /// A name of the trips' master that does not give it away.
+    pub fn trip_master_name(&self) -> [u8; 32] {
+        one_way_name(&self.trip_master)
     }
 
     /// Reads the keys of a folder, or makes them when it has neither.
@@ -138,6 +146,12 @@ impl HubKeys {
     pub fn mac_record(&self, trip: TripId, node: NodeId) -> KeyRecord {
         KeyRecord::mac(Issuer::Node(node), trip, &self.trip_key(trip))
     }
+}
+
+/// A name of a secret that does not give it away.
+pub(crate) fn one_way_name(secret: &[u8; 32]) -> [u8; 32] {
+    let name = Sha256::new().chain_update(NAME_LABEL);
+    name.chain_update(secret).finalize().into()
 }
 
 /// One secret of 32 bytes in the folder, made at its first use.

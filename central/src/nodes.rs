@@ -2,6 +2,7 @@
 
 pub mod assignment;
 pub mod enrolment;
+pub mod silence;
 mod standing;
 
 pub use standing::{

@@ -8,6 +8,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::booking::catalog::{AccountKey, Catalog};
 use crate::db::DbError;
+use crate::metrics::{Counted, Metrics};
 use crate::sync::bus::{Bus, BusEvent};
 
 /// A transaction that row-level security ties to one company. What it published is told to
@@ -21,6 +22,8 @@ pub struct TenantTx {
     accounts: HashMap<AccountKey, i64>,
     changed: BTreeSet<String>,
     events: Vec<BusEvent>,
+    metrics: Metrics,
+    counted: Vec<Counted>,
 }
 
 impl TenantTx {
@@ -29,6 +32,7 @@ impl TenantTx {
         company: CompanyId,
         bus: Bus,
         catalog: Arc<Catalog>,
+        metrics: Metrics,
     ) -> Self {
         Self {
             tx,
@@ -38,6 +42,8 @@ impl TenantTx {
             accounts: HashMap::new(),
             changed: BTreeSet::new(),
             events: vec![],
+            metrics,
+            counted: vec![],
         }
     }
 
@@ -84,11 +90,19 @@ impl TenantTx {
         self.events.push(event);
     }
 
+    /// Notes what is to be counted once it is durable.
+    pub(crate) fn count(&mut self, counted: Counted) {
+        self.counted.push(counted);
+    }
+
     /// Makes it durable, then wakes whoever waits for what it published.
     pub async fn commit(self) -> Result<(), DbError> {
         self.tx.commit().await?;
         let company = self.company;
         self.catalog.keep_accounts(company, self.accounts);
+        for counted in self.counted {
+            self.metrics.count(counted);
+        }
         let changes = self.changed.into_iter().map(|name| BusEvent::Bucket {
             company,
             name: name.into(),

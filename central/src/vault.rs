@@ -93,6 +93,12 @@ impl Vault {
         Ok(Some(number))
     }
 
+    /// A name of the first master that does not give it away.
+    pub(crate) fn name(&self) -> [u8; 32] {
+        let first = self.masters.first().map(|(_, master)| *master);
+        keys::one_way_name(&first.unwrap_or_default())
+    }
+
     /// The number of the master that seals.
     pub fn newest(&self) -> u8 {
         self.masters.last().map_or(0, |(number, _)| *number)

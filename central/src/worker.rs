@@ -6,9 +6,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use crate::http::Api;
 
@@ -49,6 +50,7 @@ fn jobs() -> Vec<Job> {
     jobs.extend(crate::waiting::jobs());
     jobs.extend(crate::payment::jobs());
     jobs.extend(crate::operations::jobs::jobs());
+    jobs.extend(crate::nodes::silence::jobs());
     jobs
 }
 
@@ -66,7 +68,12 @@ pub async fn work(api: Api, stopping: watch::Receiver<bool>) {
 
 async fn repeat(job: Job, api: Api, mut stopping: watch::Receiver<bool>) {
     while !*stopping.borrow() {
-        match (job.run)(api.clone()).await {
+        let began = Instant::now();
+        let span = tracing::info_span!("job", name = job.name);
+        let done = (job.run)(api.clone()).instrument(span).await;
+        let metrics = api.db.metrics();
+        metrics.job(job.name, done.is_ok(), began.elapsed());
+        match done {
             Ok(Progress::More) => continue,
             Ok(Progress::Idle) => {}
             Err(error) => tracing::warn!(job = job.name, %error, "a job failed and tries again"),

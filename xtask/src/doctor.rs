@@ -25,7 +25,7 @@ enum Finding {
 
 /// Prints one line per thing looked at; true when nothing needed is missing.
 pub fn run(workspace: &Workspace) -> bool {
-    let checks: [(&str, Finding); 11] = [
+    let checks: [(&str, Finding); 14] = [
         ("rust", rust(workspace)),
         (
             "c compiler",
@@ -61,6 +61,26 @@ pub fn run(workspace: &Workspace) -> bool {
         (
             "zbarimg",
             optional("zbarimg", "zbar-tools", "reads printed QR codes back"),
+        ),
+        (
+            "nginx",
+            optional(
+                "nginx",
+                "nginx",
+                "the tests and `cargo xtask stress hubs` put the gateway before real hubs",
+            ),
+        ),
+        (
+            "nginx stream",
+            optional(
+                "ngx_stream_module.so",
+                "libnginx-mod-stream",
+                "the gateway passes QUIC on with it",
+            ),
+        ),
+        (
+            "promtool",
+            optional("promtool", "prometheus", "checks metrics and alerts"),
         ),
         ("disk", disk(workspace)),
         ("udp loopback", udp()),

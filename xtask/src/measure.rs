@@ -83,7 +83,15 @@ pub fn stress(workspace: &Workspace, options: &StressOptions) -> Result<i32> {
     packages::ensure(packages::NEEDED_BY_STRESS)?;
     println!("building for release (some minutes the first time) ...");
     let mut build = workspace.cargo();
-    build.args(["build", "--release", "--bins", "-p", "central"]);
+    build.args([
+        "build",
+        "--release",
+        "--bins",
+        "-p",
+        "central",
+        "-p",
+        "edge-node",
+    ]);
     for simulator in packages_under(workspace, "simulators/") {
         build.arg("-p").arg(simulator);
     }

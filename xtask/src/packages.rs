@@ -32,11 +32,35 @@ const REDIS: Package = Package {
 };
 
 /// What the heavy cases need beside that.
-pub const NEEDED_BY_STRESS: &[Package] = &[REDIS];
+pub const NEEDED_BY_STRESS: &[Package] = &[REDIS, NGINX, NGINX_STREAM];
+
+const NGINX: Package = Package {
+    probe: "nginx",
+    apt: "nginx",
+    why: "the gateway before several hubs: each run starts a private one of its own",
+};
+
+const NGINX_STREAM: Package = Package {
+    probe: "ngx_stream_module.so",
+    apt: "libnginx-mod-stream",
+    why: "the part of nginx that passes QUIC on",
+};
 
 /// What the tests need beside that.
 pub const NEEDED_BY_TESTS: &[Package] = &[
     REDIS,
+    NGINX,
+    NGINX_STREAM,
+    Package {
+        probe: "promtool",
+        apt: "prometheus",
+        why: "its promtool checks what the hub tells of itself, and the alerts",
+    },
+    Package {
+        probe: "curl",
+        apt: "curl",
+        why: "asks the health checks' questions",
+    },
     Package {
         probe: "pip3",
         apt: "python3-pip",
@@ -54,12 +78,16 @@ pub const NEEDED_BY_TESTS: &[Package] = &[
     },
 ];
 
+/// Where Debian keeps servers and their parts that are not in everybody's search path.
+const DEBIAN: [&str; 2] = ["/usr/sbin", "/usr/lib/nginx/modules"];
+
 /// Finds a program in PATH or, since Debian keeps the servers elsewhere, in the newest
-/// `/usr/lib/postgresql/*/bin`.
+/// `/usr/lib/postgresql/*/bin` and the like.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(postgres_folders(Path::new("/usr/lib/postgresql")))
+        .chain(DEBIAN.map(PathBuf::from))
         .map(|folder| folder.join(program))
         .find(|file| file.is_file())
 }

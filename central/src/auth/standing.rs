@@ -18,6 +18,7 @@ use super::token::{self, Claims, TokenError};
 use super::{HUB, db, rules};
 use crate::access::Role;
 use crate::db::Db;
+use crate::sync::bus::{Bus, BusEvent};
 use crate::vault::{Place, Vault};
 
 /// How long a session is believed to stand as it did: the bound on how late a revocation is heard
@@ -84,19 +85,27 @@ pub struct Auth {
     standings: Mutex<HashMap<[u8; 32], Kept<Standing>>>,
     /// Lets so many passwords be checked at once.
     pub hashing: Semaphore,
+    /// Tells the other processes of the hub.
+    bus: Bus,
 }
 
 impl Default for Auth {
     fn default() -> Self {
+        Self::new(Bus::new())
+    }
+}
+
+impl Auth {
+    /// Tells others over this bus.
+    pub fn new(bus: Bus) -> Self {
         Self {
+            bus,
             ring: Mutex::default(),
             standings: Mutex::default(),
             hashing: Semaphore::new(HASHES_AT_ONCE),
         }
     }
-}
 
-impl Auth {
     /// The keys of access tokens; makes the first one.
     pub async fn keyring(
         &self,
@@ -202,8 +211,14 @@ impl Auth {
         Ok(found.filter(|s| s.live))
     }
 
-    /// Looks again at every session the next time it is used.
+    /// Looks again at every session the next time it is used, in every process of the hub.
     pub fn forget_standings(&self) {
+        self.clear_standings();
+        self.bus.tell_others(BusEvent::Standings);
+    }
+
+    /// Looks again at every session the next time it is used, in this process.
+    pub fn clear_standings(&self) {
         self.standings
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -308,6 +323,7 @@ pub async fn rotate(
         now.plus_ms(super::keyring::LEAD_MS)
     };
     let key = insert_key(&mut tx, vault, signs_from, now).await?;
+    tx.tell(BusEvent::TokenKeys);
     tx.commit().await?;
     Ok(key)
 }

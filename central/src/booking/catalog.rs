@@ -126,6 +126,16 @@ impl Catalog {
         keep(&mut self.open().currencies, company, currency);
     }
 
+    /// Forgets what a company's own settings say.
+    pub fn forget_company(&self, company: CompanyId) {
+        self.open().currencies.remove(&company);
+    }
+
+    /// The same of every company.
+    pub fn forget_companies(&self) {
+        self.open().currencies.clear();
+    }
+
     /// The trip, where its row still has this version.
     pub fn trip(&self, company: CompanyId, trip: TripId, version: i64) -> Option<Arc<TripFacts>> {
         let known = self.open().trips.get(&(company, trip)).cloned()?;

@@ -17,6 +17,7 @@ use crate::company::fresh_uuid;
 use crate::db::DbError;
 use crate::keys::HubKeys;
 use crate::ledger::{self, NewEntry};
+use crate::metrics::Counted;
 use crate::outbox::{self, Happened};
 use crate::sync::buckets::{take_changes, trip_bucket};
 use crate::tenant::TenantTx;
@@ -74,6 +75,7 @@ pub(super) async fn issue(
         });
     }
     insert_tickets(tx, &rows).await?;
+    tx.count(Counted::HubTickets(rows.len() as u64));
     let issued: Vec<Issued> = coupons
         .iter()
         .zip(&rows)

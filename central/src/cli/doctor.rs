@@ -6,17 +6,22 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 use sync_transport::HubIdentity;
 
 use super::run_file::RunFile;
 use super::session::{Server, keys_folder, pki_folder};
-use super::{ServeArgs, Settings, serve};
+use super::{Settings, serve};
+use crate::cache::{RedisCache, Store as _};
+use crate::clock;
 use crate::db::Db;
 use crate::keys::HubKeys;
 use crate::postgres::{Programs, Purpose};
 
 /// Less free space than this is a fault.
 const FREE_BYTES_MIN: u64 = 1024 * 1024 * 1024;
+/// Clocks further apart than this are a fault, in ms.
+const CLOCKS_APART_MS_MAX: i64 = 2_000;
 
 /// What was found: good, or what to do.
 struct Finding {
@@ -28,7 +33,7 @@ fn finding(what: &'static str, said: Result<String, String>) -> Finding {
     Finding { what, said }
 }
 
-pub(super) async fn run(settings: &Settings, args: &ServeArgs) -> Result<ExitCode> {
+pub(super) async fn run(settings: &Settings) -> Result<ExitCode> {
     let running = RunFile::of_running(&settings.data_dir);
     let mut findings = vec![
         finding("data folder", data_folder(&settings.data_dir)),
@@ -38,16 +43,22 @@ pub(super) async fn run(settings: &Settings, args: &ServeArgs) -> Result<ExitCod
         findings.push(finding("postgres programs", programs()));
     }
     findings.push(finding("database", database(settings).await));
-    findings.push(finding("keys", keys(&settings.data_dir)));
-    findings.push(finding("certificates", certificates(&settings.data_dir)));
+    findings.push(finding("keys", keys(settings)));
+    findings.push(finding("certificates", certificates(settings)));
+    if let Some(url) = &settings.config.redis.url {
+        findings.push(finding("redis", redis(url).await));
+    }
     if let Some(hub) = &running {
         let said = format!(
-            "a hub runs as process {}: {}, QUIC {}",
-            hub.pid, hub.hub_url, hub.quic
+            "a hub runs as process {}: {}, HTTP {}, QUIC {}",
+            hub.pid,
+            hub.roles,
+            hub.http.as_deref().unwrap_or("none"),
+            hub.quic.as_deref().unwrap_or("none")
         );
         findings.push(finding("ports", Ok(said)));
     } else {
-        let (http, quic) = serve::addresses(settings, args);
+        let (http, quic) = serve::addresses(settings);
         findings.push(finding(
             "HTTP port",
             port(http, "--http", TcpListener::bind(http).err()),
@@ -56,6 +67,10 @@ pub(super) async fn run(settings: &Settings, args: &ServeArgs) -> Result<ExitCod
             "QUIC port",
             port(quic, "--quic", UdpSocket::bind(quic).err()),
         ));
+        if let Some(addr) = settings.config.process.internal_http {
+            let said = port(addr, "--internal-http", TcpListener::bind(addr).err());
+            findings.push(finding("internal port", said));
+        }
     }
     let faults = findings.iter().filter(|f| f.said.is_err()).count();
     for f in &findings {
@@ -117,17 +132,48 @@ async fn database(settings: &Settings) -> Result<String, String> {
         .await
         .map_err(|e| format!("{e:#}"))?;
     let pending = Db::has_migrations_pending(&server.url).await;
+    let clock = clock(&server.url).await?;
     let embedded = server.embedded.is_some();
     server.close().await.map_err(|e| format!("{e:#}"))?;
     match pending.map_err(|e| e.to_string())? {
-        false => Ok("answers, and its schema is of this version".to_owned()),
+        false => Ok(format!(
+            "answers, its schema is of this version; our clock is {clock}"
+        )),
         true if embedded => Ok("answers; `serve` will bring its schema up to date".to_owned()),
         true => Err("its schema is older: run `mwimule-hub migrate`".to_owned()),
     }
 }
 
-fn keys(data_dir: &Path) -> Result<String, String> {
-    let folder = keys_folder(data_dir);
+/// Whether this machine's clock and the database's agree: tickets, leases and sessions are dated.
+async fn clock(url: &str) -> Result<String, String> {
+    let wrong = |error: sqlx::Error| error.to_string();
+    let mut connection = PgConnection::connect(url).await.map_err(wrong)?;
+    let before = clock::now().0;
+    let theirs = sqlx::query_scalar!(
+        r#"SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS "ms!""#
+    )
+    .fetch_one(&mut connection)
+    .await
+    .map_err(wrong)?;
+    let ours = i64::midpoint(before, clock::now().0);
+    let apart = ours - theirs;
+    if apart.abs() > CLOCKS_APART_MS_MAX {
+        return Err(format!(
+            "this machine's clock is {apart} ms ahead of the database's: run a time service"
+        ));
+    }
+    Ok(format!("{apart} ms ahead of the database's"))
+}
+
+async fn redis(url: &str) -> Result<String, String> {
+    let cache = RedisCache::new(url).map_err(|e| e.to_string())?;
+    let asked = cache.get("doctor").await;
+    let away = |_| "does not answer: start it, or the hub goes on without its cache".to_owned();
+    asked.map(|_| "answers".to_owned()).map_err(away)
+}
+
+fn keys(settings: &Settings) -> Result<String, String> {
+    let folder = keys_folder(settings);
     if !folder.exists() {
         return Ok("none yet; the first start makes them".to_owned());
     }
@@ -139,8 +185,8 @@ fn keys(data_dir: &Path) -> Result<String, String> {
     ))
 }
 
-fn certificates(data_dir: &Path) -> Result<String, String> {
-    let folder = pki_folder(data_dir);
+fn certificates(settings: &Settings) -> Result<String, String> {
+    let folder = pki_folder(settings);
     if !folder.exists() {
         return Ok("none yet; the first start makes them".to_owned());
     }

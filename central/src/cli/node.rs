@@ -10,11 +10,11 @@ use sync_transport::{EnrolmentCode, HubIdentity};
 
 use super::Settings;
 use super::run_file::RunFile;
-use super::session::{self, Session, pki_folder};
+use super::session::{self, Session};
 use crate::company;
-use crate::nodes::NodeKind;
 use crate::nodes::assignment::assign_onboard;
 use crate::nodes::enrolment::{CODE_LASTS_MS, create_code};
+use crate::nodes::{self, NodeContext, NodeKind, load_node};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum NodeCommand {
@@ -26,6 +26,15 @@ pub(super) enum NodeCommand {
         #[arg(long, value_name = "N", required = true)]
         trip: Vec<u64>,
         /// The onboard node's number
+        #[arg(long, value_name = "ID")]
+        node: NodeId,
+    },
+    /// Shut a lost or stolen node out, at once and for good
+    ///
+    /// It is cut off within seconds, gets no rights any more, and what it has sold and sells is
+    /// disputed.
+    Revoke {
+        /// The node's number
         #[arg(long, value_name = "ID")]
         node: NodeId,
     },
@@ -64,6 +73,7 @@ enum Kind {
 pub(super) async fn run(settings: &Settings, command: NodeCommand) -> Result<()> {
     match command {
         NodeCommand::Enrol(args) => enrol(settings, &args).await,
+        NodeCommand::Revoke { node } => revoke(settings, node).await,
         NodeCommand::Assign { trip, node } => {
             let session = Session::open(settings).await?;
             let done = assign(settings, &session, &trip, node).await;
@@ -77,6 +87,25 @@ pub(super) async fn run(settings: &Settings, command: NodeCommand) -> Result<()>
             Ok(())
         }
     }
+}
+
+async fn revoke(settings: &Settings, node: NodeId) -> Result<()> {
+    let session = Session::open(settings).await?;
+    let done = async {
+        let known = load_node(&session.db, node).await?;
+        let known = known.with_context(|| format!("there is no node {node} on this hub"))?;
+        nodes::revoke(&session.db, known.company, node).await?;
+        Ok(known)
+    };
+    let done: Result<NodeContext> = done.await;
+    session.close().await?;
+    let known = done?;
+    if settings.json {
+        println!("{}", json!({ "node": node.to_string(), "revoked": true }));
+    } else {
+        println!("{} is shut out.", known.name);
+    }
+    Ok(())
 }
 
 fn public_addr(settings: &Settings, args: &EnrolArgs) -> Result<String> {
@@ -98,7 +127,7 @@ async fn enrol(settings: &Settings, args: &EnrolArgs) -> Result<()> {
     }
     let addr = public_addr(settings, args)?;
     session::make_folder(&settings.data_dir)?;
-    let identity = HubIdentity::load_or_generate(&pki_folder(&settings.data_dir))?;
+    let identity = session::identity(settings)?;
     let session = Session::open(settings).await?;
     let made = make(settings, &session, &identity, args, &addr, &kind).await;
     session.close().await?;

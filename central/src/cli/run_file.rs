@@ -15,12 +15,16 @@ const FILE: &str = "hub.json";
 pub(super) struct RunFile {
     /// Its process.
     pub(super) pid: u32,
-    /// The base of its HTTP API.
-    pub(super) hub_url: String,
+    /// Which parts it runs.
+    pub(super) roles: String,
+    /// The base of its HTTP API, where it has one.
+    pub(super) hub_url: Option<String>,
     /// Where its HTTP API listens.
-    pub(super) http: String,
+    pub(super) http: Option<String>,
+    /// Where it tells health and metrics inside.
+    pub(super) internal_http: Option<String>,
     /// Where nodes connect, UDP.
-    pub(super) quic: String,
+    pub(super) quic: Option<String>,
     /// How nodes reach it from outside.
     pub(super) public_addr: Option<String>,
     /// Its database, as the owner.
@@ -63,7 +67,11 @@ impl RunFile {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// Takes it away, unless another process has put its own there.
     pub(super) fn remove(data_dir: &Path) {
+        if Self::of_running(data_dir).is_some_and(|found| found.pid != std::process::id()) {
+            return;
+        }
         let _ = std::fs::remove_file(path(data_dir));
     }
 }

@@ -4,18 +4,21 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use sync_transport::{HubEndpoint, HubIdentity, TransportSettings};
+use anyhow::{Context as _, Result, bail};
+use sync_transport::{HubEndpoint, TransportSettings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
+use super::Settings;
 use super::run_file::RunFile;
-use super::session::{self, Server, pki_folder};
-use super::{ServeArgs, Settings};
+use super::session::{self, Server};
 use crate::cache::RedisCache;
+use crate::config::Role;
 use crate::db::Db;
 use crate::http::{self, Api, Front};
+use crate::keys::agreed::{self, KeyNames};
 use crate::payment::Providers;
 use crate::postgres::{EmbeddedPostgres, PostgresError, Purpose};
 use crate::sync::server::{self, Hub};
@@ -25,115 +28,271 @@ use crate::worker;
 const DEFAULT_HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const DEFAULT_QUIC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7443);
 /// How long running requests get once the hub was told to stop.
-const GOODBYE: Duration = Duration::from_secs(10);
+const GOODBYE: Duration = Duration::from_secs(25);
+/// How long connections to the database may take to come back.
+const LET_GO: Duration = Duration::from_secs(5);
 /// How often the embedded Postgres is looked after.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
 
-/// Where to listen, by flag, environment and file.
-pub(super) fn addresses(settings: &Settings, args: &ServeArgs) -> (SocketAddr, SocketAddr) {
+/// Where to listen.
+pub(super) fn addresses(settings: &Settings) -> (SocketAddr, SocketAddr) {
     let config = &settings.config;
     (
-        args.http.or(config.http.listen).unwrap_or(DEFAULT_HTTP),
-        args.quic.or(config.quic.listen).unwrap_or(DEFAULT_QUIC),
+        config.http.listen.unwrap_or(DEFAULT_HTTP),
+        config.quic.listen.unwrap_or(DEFAULT_QUIC),
     )
 }
 
-/// What was said, or the address itself when nodes could reach it as it stands.
-fn public_addr(settings: &Settings, args: &ServeArgs, quic: SocketAddr) -> Option<String> {
-    let said = args.public_addr.clone();
-    let said = said.or_else(|| settings.config.quic.public_addr.clone());
-    said.or_else(|| (!quic.ip().is_unspecified()).then(|| quic.to_string()))
+/// How often the process was told to stop: once politely, then at once.
+#[derive(Debug, Clone)]
+struct Told(watch::Receiver<u32>);
+
+impl Told {
+    /// From the first moment, so that a stop during the start is a clean one too.
+    fn listen() -> Result<Self> {
+        let (mut int, mut term) = (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        );
+        let (count, told) = watch::channel(0);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = int.recv() => {}
+                    _ = term.recv() => {}
+                }
+                count.send_modify(|times| *times += 1);
+            }
+        });
+        Ok(Self(told))
+    }
+
+    /// Waits until it was told so often.
+    async fn times(&self, wanted: u32) {
+        let mut told = self.0.clone();
+        // An error says that nobody can tell it any more.
+        let _ = told.wait_for(|times| *times >= wanted).await;
+    }
 }
 
-pub(super) async fn run(settings: &Settings, args: ServeArgs) -> Result<()> {
-    let (http_addr, quic_addr) = addresses(settings, &args);
+pub(super) async fn run(settings: &Settings) -> Result<()> {
     session::make_folder(&settings.data_dir)?;
-    // From the first moment, so that a stop during the start is a clean one too.
-    let (mut int, mut term) = (
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-    );
-    let told_to_stop = async move {
-        tokio::select! {
-            _ = int.recv() => {}
-            _ = term.recv() => {}
-        }
-    };
-    tokio::pin!(told_to_stop);
+    let told = Told::listen()?;
     let mut server = tokio::select! {
         server = Server::open(settings, Purpose::Serve) => server?,
-        () = &mut told_to_stop => return Ok(()),
+        () = told.times(1) => return Ok(()),
     };
-    let addresses = (http_addr, quic_addr);
-    let done = serve_on(settings, &args, addresses, &mut server, told_to_stop).await;
+    let done = serve_on(settings, &mut server, &told).await;
     RunFile::remove(&settings.data_dir);
     server.close().await?;
     done
 }
 
-async fn serve_on(
-    settings: &Settings,
-    args: &ServeArgs,
-    (http_addr, quic_addr): (SocketAddr, SocketAddr),
-    server: &mut Server,
-    told_to_stop: impl Future<Output = ()>,
-) -> Result<()> {
+/// What listens, by role.
+struct Doors {
+    web: Option<TcpListener>,
+    internal: Option<TcpListener>,
+    quic: Option<HubEndpoint>,
+}
+
+async fn listener(addr: SocketAddr, flag: &str) -> Result<TcpListener> {
+    let bound = TcpListener::bind(addr).await;
+    bound.with_context(|| format!("cannot listen on TCP {addr}: choose another {flag}"))
+}
+
+impl Doors {
+    async fn open(settings: &Settings, identity: &sync_transport::HubIdentity) -> Result<Self> {
+        let process = &settings.config.process;
+        let (http_addr, quic_addr) = addresses(settings);
+        let mut doors = Self {
+            web: None,
+            internal: None,
+            quic: None,
+        };
+        if process.roles.has(Role::Sync) {
+            let transport = TransportSettings::hub();
+            doors.quic = Some(HubEndpoint::bind(quic_addr, identity, &transport)?);
+        }
+        if process.roles.has(Role::Api) {
+            doors.web = Some(listener(http_addr, "--http").await?);
+        }
+        if let Some(addr) = process.internal_http {
+            doors.internal = Some(listener(addr, "--internal-http").await?);
+        }
+        Ok(doors)
+    }
+
+    fn about(&self, settings: &Settings, postgres_url: &str) -> Result<RunFile> {
+        let local = |door: &Option<TcpListener>| -> Result<Option<String>> {
+            let addr = door.as_ref().map(TcpListener::local_addr).transpose()?;
+            Ok(addr.map(|a| a.to_string()))
+        };
+        let http = local(&self.web)?;
+        let quic = self.quic.as_ref().map(HubEndpoint::local_addr);
+        let said = settings.config.quic.public_addr.clone();
+        // The address itself where nodes could reach it as it stands.
+        let itself = quic.filter(|q| !q.ip().is_unspecified());
+        Ok(RunFile {
+            pid: std::process::id(),
+            roles: settings.config.process.roles.to_string(),
+            hub_url: http.as_ref().map(|http| format!("http://{http}")),
+            http,
+            internal_http: local(&self.internal)?,
+            quic: quic.map(|q| q.to_string()),
+            public_addr: said.or_else(|| itself.map(|q| q.to_string())),
+            postgres_url: postgres_url.to_owned(),
+        })
+    }
+}
+
+async fn serve_on(settings: &Settings, server: &mut Server, told: &Told) -> Result<()> {
     server.ready_schema().await?;
     let db = Db::connect(&server.url).await?;
-    let keys = session::keys(settings)?;
-    let identity = HubIdentity::load_or_generate(&pki_folder(&settings.data_dir))?;
-    let endpoint = HubEndpoint::bind(quic_addr, &identity, &TransportSettings::hub())?;
-    let listener = TcpListener::bind(http_addr)
-        .await
-        .with_context(|| format!("cannot listen on TCP {http_addr}: choose another --http"))?;
-    let quic = endpoint.local_addr();
-    let about = RunFile {
-        pid: std::process::id(),
-        hub_url: format!("http://{}", listener.local_addr()?),
-        http: listener.local_addr()?.to_string(),
-        quic: quic.to_string(),
-        public_addr: public_addr(settings, args, quic),
-        postgres_url: server.url.clone(),
-    };
-    let mut api = Api::new(db.clone(), keys.clone(), session::vault(settings)?);
-    guard(&mut api, settings, args)?;
+    let (keys, vault) = (session::keys(settings)?, session::vault(settings)?);
+    let identity = session::identity(settings)?;
+    agreed::agree(&db, &KeyNames::of(&keys, &identity, &vault)).await?;
+    let doors = Doors::open(settings, &identity).await?;
+    let about = doors.about(settings, &server.url)?;
+    let mut api = Api::new(db.clone(), keys.clone(), vault);
+    guard(&mut api, settings)?;
     api.payments = Providers::new(&settings.config)?;
     let hub = Hub::new(db.clone(), keys, identity);
-    let (stop, stopping) = watch::channel(false);
-    let sync = tokio::spawn(server::serve(hub, endpoint, stopped(stopping.clone())));
-    let jobs = tokio::spawn(worker::work(api.clone(), stopping.clone()));
-    let routes = http::router(api).into_make_service_with_connect_info::<SocketAddr>();
-    let web = axum::serve(listener, routes).with_graceful_shutdown(stopped(stopping));
-    let web = tokio::spawn(web.into_future());
-    let (url, bus) = (server.url.clone(), db.bus().clone());
-    let wakes = tokio::spawn(async move { wake::listen(&url, &bus).await });
+    let running = Running::start(settings, doors, &api, hub);
+    let together = keep_together(&api, server);
     about.write(&settings.data_dir)?;
     println!("{}", about.to_line());
-    tracing::info!(hub = about.hub_url, quic = about.quic, "the hub is ready");
+    tracing::info!(
+        hub = about.hub_url,
+        quic = about.quic,
+        roles = about.roles,
+        "the hub is ready"
+    );
     let fault = tokio::select! {
-        () = told_to_stop => None,
+        () = told.times(1) => None,
         fault = keep_running(&mut server.embedded) => Some(fault),
     };
-    tracing::info!("stopping");
-    let _ = stop.send(true);
-    let ended = tokio::time::timeout(GOODBYE, async { tokio::join!(sync, web, jobs) });
-    if ended.await.is_err() {
-        tracing::warn!("some requests did not end in time and were cut off");
+    api.health.drain();
+    tracing::info!("stopping; a second signal ends at once");
+    let drain = Duration::from_millis(settings.config.process.drain_ms.into());
+    let ended = tokio::select! {
+        () = running.end(if fault.is_some() { Duration::ZERO } else { drain }) => true,
+        () = told.times(2) => false,
+    };
+    for task in together {
+        task.abort();
     }
-    wakes.abort();
-    db.close().await;
+    if !ended {
+        bail!("told to stop twice: what was being worked on was cut off");
+    }
+    if tokio::time::timeout(LET_GO, db.close()).await.is_err() {
+        tracing::warn!("some work on the database did not end in time and was cut off");
+    }
     fault.map_or(Ok(()), |fault| Err(fault.into()))
 }
 
-/// What was said about the cache and about who may ask how often.
-fn guard(api: &mut Api, settings: &Settings, args: &ServeArgs) -> Result<()> {
-    let config = &settings.config;
-    if let Some(url) = args.redis_url.as_ref().or(config.redis.url.as_ref()) {
-        api.cache = Arc::new(RedisCache::new(url).context("--redis-url")?);
+/// What runs until the process is told to stop.
+struct Running {
+    /// Sessions end first: their nodes find another process while this one finishes.
+    leave: watch::Sender<bool>,
+    /// Then no request and no piece of a job begins any more.
+    stop: watch::Sender<bool>,
+    /// The internal port tells of the end until the end.
+    quiet: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    internal: JoinSet<()>,
+}
+
+impl Running {
+    fn start(settings: &Settings, doors: Doors, api: &Api, hub: Arc<Hub>) -> Self {
+        let mut running = Self {
+            leave: watch::channel(false).0,
+            stop: watch::channel(false).0,
+            quiet: watch::channel(false).0,
+            tasks: JoinSet::new(),
+            internal: JoinSet::new(),
+        };
+        if let Some(endpoint) = doors.quic {
+            let leave = told_by(&running.leave);
+            running.tasks.spawn(server::serve(hub, endpoint, leave));
+        }
+        if settings.config.process.roles.has(Role::Worker) {
+            let stopping = running.stop.subscribe();
+            running.tasks.spawn(worker::work(api.clone(), stopping));
+        }
+        if let Some(listener) = doors.web {
+            let stop = told_by(&running.stop);
+            let routes = http::router(api.clone());
+            running.tasks.spawn(web(listener, routes, stop));
+        }
+        if let Some(listener) = doors.internal {
+            let quiet = told_by(&running.quiet);
+            let routes = http::internal::router(api.clone());
+            running.internal.spawn(web(listener, routes, quiet));
+        }
+        running
     }
-    let mut http = config.http.clone();
-    http.limits.on &= !args.no_rate_limits;
-    api.front = Arc::new(Front::new(&http));
+
+    /// Ends everything in order; what has begun gets its time.
+    async fn end(mut self, drain: Duration) {
+        let _ = self.leave.send(true);
+        tokio::time::sleep(drain).await;
+        let _ = self.stop.send(true);
+        let ended = tokio::time::timeout(GOODBYE, async {
+            while self.tasks.join_next().await.is_some() {}
+        });
+        if ended.await.is_err() {
+            tracing::warn!("some requests did not end in time and were cut off");
+        }
+        let _ = self.quiet.send(true);
+    }
+}
+
+async fn web(
+    listener: TcpListener,
+    routes: axum::Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, routes).with_graceful_shutdown(stop);
+    if let Err(error) = served.await {
+        tracing::error!(%error, "a port is no longer served");
+    }
+}
+
+/// Resolves once it was said; an error says that the process has ended without saying so.
+fn told_by(said: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + 'static {
+    let mut said = said.subscribe();
+    async move {
+        let _ = said.wait_for(|said| *said).await;
+    }
+}
+
+/// Hears the other processes of the hub and is heard by them.
+fn keep_together(api: &Api, server: &Server) -> Vec<tokio::task::JoinHandle<()>> {
+    let (url, db) = (server.url.clone(), api.db.clone());
+    let mut tasks = vec![tokio::spawn(
+        async move { wake::listen(&url, db.bus()).await },
+    )];
+    let (db, auth) = (api.db.clone(), Arc::clone(&api.auth));
+    tasks.push(tokio::spawn(async move { wake::obey(&db, &auth).await }));
+    // An embedded database is this process's alone.
+    if server.embedded.is_none() {
+        let db = api.db.clone();
+        tasks.push(tokio::spawn(async move { wake::relay(&db).await }));
+    }
+    tasks
+}
+
+/// What was said about the cache and about who may ask how often.
+fn guard(api: &mut Api, settings: &Settings) -> Result<()> {
+    let config = &settings.config;
+    if let Some(url) = &config.redis.url {
+        api.cache = Arc::new(RedisCache::new(url).context("--redis-url")?);
+        api.health.depends_on_cache(api.cache.clone());
+    } else if settings.database_url.is_some() {
+        tracing::warn!("without --redis-url this process counts rate limits for itself alone");
+    }
+    api.front = Arc::new(Front::new(&config.http));
     Ok(())
 }
 
@@ -150,9 +309,4 @@ async fn keep_running(embedded: &mut Option<EmbeddedPostgres>) -> PostgresError 
             Err(fault) => return fault,
         }
     }
-}
-
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // An error says that the hub has ended without saying so.
-    let _ = stopping.wait_for(|stop| *stop).await;
 }

@@ -1,10 +1,12 @@
 //! The database of one command: somebody else's, that of the running hub, or one that is started
 //! for the command and stopped after it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use sync_transport::HubIdentity;
 use tokio::sync::broadcast;
 
 use super::Settings;
@@ -26,13 +28,13 @@ pub(super) fn cluster_folder(data_dir: &Path) -> PathBuf {
 }
 
 /// The folder of the hub's own keys.
-pub(super) fn keys_folder(data_dir: &Path) -> PathBuf {
-    data_dir.join("keys")
+pub(super) fn keys_folder(settings: &Settings) -> PathBuf {
+    settings.secrets_dir.join("keys")
 }
 
 /// The folder of the hub's certificates.
-pub(super) fn pki_folder(data_dir: &Path) -> PathBuf {
-    data_dir.join("pki")
+pub(super) fn pki_folder(settings: &Settings) -> PathBuf {
+    settings.secrets_dir.join("pki")
 }
 
 /// A Postgres for a while.
@@ -125,7 +127,7 @@ impl Session {
         let server = Server::open(settings, Purpose::Command).await?;
         server.ready_schema().await?;
         let db = Db::connect(&server.url).await?;
-        let heard = db.bus().listen();
+        let heard = db.bus().listen_own();
         Ok(Self { db, server, heard })
     }
 
@@ -139,14 +141,45 @@ impl Session {
 
 /// What personal data is sealed with, made at the first use.
 pub(super) fn vault(settings: &Settings) -> Result<Vault> {
-    make_folder(&settings.data_dir)?;
-    Ok(Vault::load_or_create(&keys_folder(&settings.data_dir))?)
+    let _alone = alone_in(settings)?;
+    Ok(Vault::load_or_create(&keys_folder(settings))?)
 }
 
 /// The hub's keys, made at the first use.
 pub(super) fn keys(settings: &Settings) -> Result<HubKeys> {
+    let _alone = alone_in(settings)?;
+    Ok(HubKeys::load_or_create(&keys_folder(settings))?)
+}
+
+/// The hub's certificates, made at the first use.
+pub(super) fn identity(settings: &Settings) -> Result<HubIdentity> {
+    let _alone = alone_in(settings)?;
+    Ok(HubIdentity::load_or_generate(&pki_folder(settings))?)
+}
+
+/// Waits until no other process makes keys in this folder: two that start together must not make
+/// two sets. A folder that has been filled may be read-only, and needs no lock.
+fn alone_in(settings: &Settings) -> Result<Option<File>> {
     make_folder(&settings.data_dir)?;
-    Ok(HubKeys::load_or_create(&keys_folder(&settings.data_dir))?)
+    let keys = keys_folder(settings);
+    let pki = pki_folder(settings);
+    let made = [
+        keys.join("hub-signing.key"),
+        keys.join("vault-master.key"),
+        pki.join("ca.key.pem"),
+        pki.join("ca.cert.pem"),
+        pki.join("hub.key.pem"),
+        pki.join("hub.cert.pem"),
+    ];
+    if made.iter().all(|path| path.exists()) {
+        return Ok(None);
+    }
+    make_folder(&settings.secrets_dir)?;
+    let path = settings.secrets_dir.join(".making-keys");
+    let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));
+    Ok(Some(lock.with_context(|| {
+        format!("cannot lock {}", path.display())
+    })?))
 }
 
 /// `migrate`

@@ -26,7 +26,7 @@ pub(super) fn run(settings: &Settings, command: &VaultCommand) -> Result<()> {
 
 fn rotate(settings: &Settings) -> Result<()> {
     make_folder(&settings.data_dir)?;
-    let folder = keys_folder(&settings.data_dir);
+    let folder = keys_folder(settings);
     let number = Vault::add_master(&folder)?.context("all 255 master keys have been made")?;
     let file = folder.join(format!("vault-master.{number}.key"));
     if settings.json {

@@ -11,6 +11,7 @@ use super::records::OfficeError;
 use super::rules;
 use crate::audit::{self, Actor, Change};
 use crate::csvio::Fault;
+use crate::sync::bus::BusEvent;
 use crate::tenant::TenantTx;
 
 /// A company, as its documents and feeds name it.
@@ -140,6 +141,7 @@ pub(crate) async fn change(
         }
         done => done?,
     };
+    tx.tell(BusEvent::Company(tx.company()));
     let note = Change {
         action: "company.update",
         subject: &format!("company:{}", after.company),

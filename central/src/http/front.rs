@@ -3,6 +3,7 @@
 
 mod headers;
 mod limits;
+mod told;
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr as _;
@@ -19,8 +20,10 @@ use super::Api;
 use super::network::Network;
 use crate::cache::MemoryCache;
 use crate::config::HttpConfig;
+use crate::telemetry;
 pub use headers::{PAGE_POLICY, VIEWER_POLICY};
 use limits::{Asked, Limits};
+use told::Told;
 
 /// Names a request in answers and in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -114,12 +117,17 @@ pub async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> R
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let address = peer.map(|ConnectInfo(peer)| front.client(peer.ip(), request.headers()));
     request.extensions_mut().insert(ClientAddress(address));
+    let told = Told::begin(&api, &request);
     let span = tracing::info_span!(
         "request",
         id = id.to_str().unwrap_or_default(),
         method = %request.method(),
         path = request.uri().path(),
+        otel.name = told.name(),
+        otel.kind = "server",
+        http.response.status_code = tracing::field::Empty,
     );
+    telemetry::continue_trace(&span, request.headers());
     let limited = match &front.limits {
         Some(limits) => {
             let asked = Asked::of(&request);
@@ -132,7 +140,7 @@ pub async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> R
     let mut response = match limited {
         Err(refusal) => refusal,
         Ok(standing) => {
-            let mut response = next.run(request).instrument(span).await;
+            let mut response = next.run(request).instrument(span.clone()).await;
             if let Some(standing) = standing {
                 standing.write(response.headers_mut());
             }
@@ -141,6 +149,7 @@ pub async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> R
     };
     headers::protect(response.headers_mut(), front.https);
     response.headers_mut().insert(REQUEST_ID, id);
+    told.end(&api, &span, response.status());
     response.into_response()
 }
 

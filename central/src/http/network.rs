@@ -1,9 +1,10 @@
 //! Addresses and the networks they are in.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// An address, or all that share its first bits: `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,22 @@ impl FromStr for Network {
         let bits = bits + (128 - most);
         let base = head(wide(address), bits);
         Ok(Self { base, bits })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let v6 = Ipv6Addr::from_bits(self.base);
+        match v6.to_ipv4_mapped() {
+            Some(v4) if self.bits >= 96 => write!(f, "{v4}/{}", self.bits - 96),
+            Some(_) | None => write!(f, "{v6}/{}", self.bits),
+        }
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -64,7 +64,7 @@ pub async fn nodes(
     let company = caller.may(Permission::NodesRead)?.company;
     let cursor = cursor(asked.after.as_deref(), asked.limit)?;
     let mut tx = api.db.tenant(company).await?;
-    let rows = views::nodes(&mut tx, &cursor).await?;
+    let rows = views::nodes(&mut tx, clock::now(), &cursor).await?;
     Ok(Json(Page::cut(rows, cursor.limit, |n| n.node.to_string())))
 }
 

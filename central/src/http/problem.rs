@@ -161,6 +161,13 @@ impl Problem {
         Self::new(status, "unavailable", "Unavailable", detail)
     }
 
+    /// This process was told to stop.
+    pub fn stopping() -> Self {
+        let detail = "this process of the hub is stopping: ask another one";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "stopping", "Stopping", detail)
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

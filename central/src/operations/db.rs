@@ -15,7 +15,7 @@ use crate::tenant::TenantTx;
 pub(super) async fn settings(tx: &mut TenantTx) -> Result<(i32, Settings), DbError> {
     let row = sqlx::query!(
         "SELECT driving_day_ms_max, driving_week_ms_max, rest_ms_min, departs_by_itself_ms,
-             expand_days, version
+             expand_days, node_silent_ms, version
          FROM operations_settings WHERE company_id = $1",
         tx.company().0
     )
@@ -28,6 +28,7 @@ pub(super) async fn settings(tx: &mut TenantTx) -> Result<(i32, Settings), DbErr
             rest_ms_min: r.rest_ms_min,
             departs_by_itself_ms: r.departs_by_itself_ms,
             expand_days: r.expand_days,
+            node_silent_ms: r.node_silent_ms,
         };
         (r.version, settings)
     }))
@@ -37,21 +38,24 @@ pub(super) async fn settings(tx: &mut TenantTx) -> Result<(i32, Settings), DbErr
 pub(super) async fn put_settings(tx: &mut TenantTx, s: &Settings) -> Result<i32, DbError> {
     let version = sqlx::query_scalar!(
         "INSERT INTO operations_settings AS s (company_id, driving_day_ms_max,
-             driving_week_ms_max, rest_ms_min, departs_by_itself_ms, expand_days)
-         VALUES ($1, $2, $3, $4, $5, $6)
+             driving_week_ms_max, rest_ms_min, departs_by_itself_ms, expand_days,
+             node_silent_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (company_id) DO UPDATE
          SET driving_day_ms_max = EXCLUDED.driving_day_ms_max,
              driving_week_ms_max = EXCLUDED.driving_week_ms_max,
              rest_ms_min = EXCLUDED.rest_ms_min,
              departs_by_itself_ms = EXCLUDED.departs_by_itself_ms,
-             expand_days = EXCLUDED.expand_days, version = s.version + 1
+             expand_days = EXCLUDED.expand_days,
+             node_silent_ms = EXCLUDED.node_silent_ms, version = s.version + 1
          RETURNING version",
         tx.company().0,
         s.driving_day_ms_max,
         s.driving_week_ms_max,
         s.rest_ms_min,
         s.departs_by_itself_ms,
-        s.expand_days
+        s.expand_days,
+        s.node_silent_ms
     )
     .fetch_one(tx.conn())
     .await?;

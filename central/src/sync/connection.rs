@@ -18,7 +18,8 @@ use super::hello::greet;
 use super::ingest::{IngestEvent, StoreOutcome, spawn_ingest};
 use super::server::Hub;
 use crate::clock;
-use crate::nodes::{NodeContext, touch_contact};
+use crate::db::DbError;
+use crate::nodes::{NodeContext, load_node, subscriptions, touch_contact};
 use crate::ticketing::leases::grant_lease;
 
 /// Inputs that wait for the machine.
@@ -42,6 +43,8 @@ struct Driver {
     /// The node has left too many frames unread.
     choked: bool,
     followed: BTreeSet<BucketId>,
+    /// Where what was found after missed wake-ups comes back.
+    rechecked: mpsc::Sender<BusEvent>,
 }
 
 /// Runs a connection to its end, or until the node has come by another one.
@@ -57,6 +60,7 @@ pub(super) async fn run(
     let (frames, outgoing) = mpsc::channel(UNREAD_FRAMES_MAX);
     let (batches, to_ingest) = mpsc::channel(BATCHES_MAX);
     let (events, mut ingested) = mpsc::channel(BATCHES_MAX);
+    let (rechecked, mut found) = mpsc::channel(BATCHES_MAX);
     spawn_ingest(hub.db.clone(), node.clone(), to_ingest, events);
     let reader = tokio::spawn(read_frames(Arc::clone(&connection), inputs.clone()));
     let writer = tokio::spawn(write_frames(Arc::clone(&connection), outgoing));
@@ -70,6 +74,7 @@ pub(super) async fn run(
         frames,
         choked: false,
         followed: BTreeSet::new(),
+        rechecked,
     };
     let ended = connection.closed();
     tokio::pin!(ended, superseded);
@@ -86,8 +91,12 @@ pub(super) async fn run(
             }
             Some(input) = waiting.recv() => driver.input(input),
             Some(event) = ingested.recv() => driver.ingested(event),
-            event = wake_ups.recv() => if !driver.woken(event) {
-                connection.close(CloseCode::Revoked, "this device was revoked: call the office");
+            event = wake_ups.recv() => if let Some((code, why)) = driver.woken(event) {
+                connection.close(code, why);
+                break;
+            },
+            Some(event) = found.recv() => if let Some((code, why)) = driver.woken(Ok(event)) {
+                connection.close(code, why);
                 break;
             },
             () = sleep_until(driver.started, deadline) => {
@@ -149,6 +158,27 @@ async fn write_frames(connection: Arc<Connection>, mut frames: mpsc::Receiver<Hu
     }
 }
 
+/// How a node stands, as the wake-ups that would have said so.
+async fn standing_of(hub: &Hub, node: &NodeContext) -> Result<Vec<BusEvent>, DbError> {
+    let Some(latest) = load_node(&hub.db, node.node).await? else {
+        return Ok(vec![BusEvent::Revoked(node.node)]);
+    };
+    if latest.revoked {
+        return Ok(vec![BusEvent::Revoked(node.node)]);
+    }
+    let mut tx = hub.db.tenant(node.company).await?;
+    let buckets = subscriptions(&mut tx, &latest, clock::now()).await?;
+    let trips = buckets.into_iter().filter_map(|bucket| match bucket {
+        BucketId::Trip(trip) => Some(trip),
+        BucketId::Company | BucketId::Station(_) | BucketId::Node => None,
+    });
+    let assigned = trips.map(|trip| BusEvent::Assigned {
+        node: node.node,
+        trip,
+    });
+    Ok(assigned.collect())
+}
+
 impl Driver {
     fn uptime(&self) -> Uptime {
         Uptime(self.started.elapsed().as_millis() as u64)
@@ -170,8 +200,11 @@ impl Driver {
         });
     }
 
-    /// Takes a wake-up; `false` when the node was revoked.
-    fn woken(&mut self, event: Result<BusEvent, broadcast::error::RecvError>) -> bool {
+    /// Takes a wake-up; gives why the connection has to end, if it has.
+    fn woken(
+        &mut self,
+        event: Result<BusEvent, broadcast::error::RecvError>,
+    ) -> Option<(CloseCode, &'static str)> {
         match event {
             Ok(BusEvent::Bucket { company, name }) if company == self.node.company => {
                 let node = self.node.node;
@@ -181,16 +214,53 @@ impl Driver {
                 }
             }
             Ok(BusEvent::Assigned { node, trip }) if node == self.node.node => self.follow(trip),
-            Ok(BusEvent::Revoked(node)) => return node != self.node.node,
-            Ok(BusEvent::Bucket { .. } | BusEvent::Assigned { .. })
-            | Err(broadcast::error::RecvError::Closed) => {}
-            Err(broadcast::error::RecvError::Lagged(_)) => {
+            Ok(BusEvent::Revoked(node)) if node == self.node.node => {
+                return Some((
+                    CloseCode::Revoked,
+                    "this device was revoked: call the office",
+                ));
+            }
+            Ok(BusEvent::Came(node)) if node == self.node.node => {
+                return Some((CloseCode::Superseded, "this device has connected again"));
+            }
+            Ok(BusEvent::Everything) | Err(broadcast::error::RecvError::Lagged(_)) => {
                 for bucket in self.followed.clone() {
                     self.input(HubInput::BucketChanged(bucket));
                 }
+                self.recheck();
             }
+            Ok(
+                BusEvent::Bucket { .. }
+                | BusEvent::Assigned { .. }
+                | BusEvent::Revoked(_)
+                | BusEvent::Came(_)
+                | BusEvent::Company(_)
+                | BusEvent::Standings
+                | BusEvent::TokenKeys,
+            )
+            | Err(broadcast::error::RecvError::Closed) => {}
         }
-        true
+        None
+    }
+
+    /// Finds out what missed wake-ups may have said: that the node was revoked, or was given
+    /// trips.
+    fn recheck(&self) {
+        let (hub, node, _) = self.parts();
+        let found = self.rechecked.clone();
+        tokio::spawn(async move {
+            let events = match standing_of(&hub, &node).await {
+                Ok(events) => events,
+                Err(error) => {
+                    // The listener says "everything" again once the database is back.
+                    tracing::warn!(node = %node.node, %error, "a device was not looked up again");
+                    return;
+                }
+            };
+            for event in events {
+                let _ = found.send(event).await;
+            }
+        });
     }
 
     fn follow(&mut self, trip: TripId) {

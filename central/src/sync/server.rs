@@ -8,6 +8,7 @@ use domain::ids::{CompanyId, NodeId, NodeIncarnation};
 use sync_transport::{Arrival, CloseCode, EnrolmentArrival, HubEndpoint, HubIdentity, SyncArrival};
 use tokio::sync::oneshot;
 
+use super::bus::BusEvent;
 use super::connection;
 use super::ingest::Ingest;
 use crate::db::{Db, DbError};
@@ -114,6 +115,9 @@ async fn let_in(hub: Arc<Hub>, arrival: SyncArrival, number: u64) {
         let mut running = hub.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.insert(id, (number, supersede))
     };
+    // It may have lost a connection to another process too.
+    hub.db.bus().tell_others(BusEvent::Came(id));
+    let _counted = hub.db.metrics().session();
     if let Some((_, earlier)) = earlier {
         // An error says that it has ended by itself.
         let _ = earlier.send(());

@@ -19,6 +19,7 @@ use super::rows::{
 use super::time;
 use crate::company::fares_of;
 use crate::db::{Db, DbError};
+use crate::nodes::silence::{Health, SILENT_MS};
 use crate::sync::buckets::{legs_of, state_of};
 use crate::tenant::TenantTx;
 use crate::ticketing::inventory::lease_standing;
@@ -116,13 +117,19 @@ fn fare_views(trip: &Trip, index: &FareIndex) -> Vec<FareView> {
 }
 
 /// A company's devices, by number.
-pub async fn nodes(tx: &mut TenantTx, cursor: &Cursor) -> Result<Vec<NodeView>, DbError> {
+pub async fn nodes(
+    tx: &mut TenantTx,
+    now: Instant,
+    cursor: &Cursor,
+) -> Result<Vec<NodeView>, DbError> {
     let rows = sqlx::query!(
         r#"SELECT n.node_id, c.name AS company, n.name, n.kind, n.stop_code, n.enrolled_at_ms,
                   n.last_contact_ms, n.told_last_seq, n.frozen, n.revoked,
                   COALESCE(l.incarnation, n.highest_incarnation) AS "incarnation!",
                   COALESCE(l.stored_seq, 0) AS "stored_seq!",
                   COALESCE(l.judged_seq, 0) AS "judged_seq!",
+                  (SELECT s.node_silent_ms FROM operations_settings s
+                   WHERE s.company_id = n.company_id) AS silent_ms,
                   (SELECT count(*) FROM event_verdict v
                    WHERE v.company_id = n.company_id AND v.node_id = n.node_id) AS "quarantined!",
                   ARRAY(SELECT t.trip_id FROM trip t
@@ -161,6 +168,13 @@ pub async fn nodes(tx: &mut TenantTx, cursor: &Cursor) -> Result<Vec<NodeView>, 
             quarantined: r.quarantined,
             frozen: r.frozen,
             revoked: r.revoked,
+            health: Health::of(
+                r.revoked,
+                r.last_contact_ms.map(Instant),
+                r.silent_ms.unwrap_or(SILENT_MS),
+                now,
+            )
+            .as_str(),
         })
         .collect())
 }

@@ -99,7 +99,7 @@ pub async fn home(tx: &mut TenantTx, now: Instant) -> Result<CompanyHome, DbErro
     Ok(CompanyHome {
         name: company.name,
         today,
-        nodes: nodes(tx, &all).await?,
+        nodes: nodes(tx, now, &all).await?,
         trips,
     })
 }

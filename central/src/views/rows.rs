@@ -145,6 +145,8 @@ pub struct NodeView {
     pub frozen: bool,
     /// It is not let in any more.
     pub revoked: bool,
+    /// `heard`; `silent` for longer than the company allows; `never` heard of; `revoked`.
+    pub health: &'static str,
 }
 
 /// Some legs of one seat.

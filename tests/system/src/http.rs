@@ -2,10 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 const ANSWER_DEADLINE: Duration = Duration::from_secs(40);
 const ANSWER_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -45,6 +47,46 @@ impl Caller {
             base: base.trim_end_matches('/').to_owned(),
             token: token.map(str::to_owned),
         }
+    }
+
+    /// A caller by HTTPS that trusts one certificate, as PEM.
+    pub fn secure(base: &str, token: Option<&str>, certificate: &str) -> Result<Self> {
+        let certificate = Certificate::from_pem(certificate.as_bytes())?;
+        let roots = RootCerts::Specific(Arc::new(vec![certificate]));
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(ANSWER_DEADLINE))
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .build();
+        Ok(Self {
+            agent: config.into(),
+            ..Self::new(base, token)
+        })
+    }
+
+    /// GET whose answer is wanted with its headers.
+    pub fn raw(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<ureq::http::Response<String>> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (head, mut body) = request.call()?.into_parts();
+        let text = body
+            .with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_string()?;
+        Ok(ureq::http::Response::from_parts(head, text))
+    }
+
+    /// GET whose answer is read as it comes.
+    pub fn stream(&self, path: &str) -> Result<impl std::io::BufRead + use<>> {
+        let response = self.agent.get(format!("{}{path}", self.base)).call()?;
+        Ok(std::io::BufReader::new(response.into_body().into_reader()))
     }
 
     /// GET.

@@ -1,6 +1,6 @@
 //! The hub: the `mwimule-hub` program on a Postgres of its own.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,6 +30,9 @@ pub struct Hub {
     postgres_url: String,
     token: String,
     further: Vec<String>,
+    http: String,
+    internal: String,
+    env: Vec<(String, String)>,
 }
 
 /// A trip as the hub lists it.
@@ -44,7 +47,7 @@ pub struct Trip {
 }
 
 /// A UDP address that is free, and stays so for a while when its holder dies.
-fn own_udp_address() -> Result<String> {
+pub fn own_udp_address() -> Result<String> {
     let mut dice = Dice::unseeded();
     for _ in 0..1_000 {
         let port = PORTS.start + dice.below(u64::from(PORTS.end - PORTS.start)) as u16;
@@ -53,6 +56,18 @@ fn own_udp_address() -> Result<String> {
         }
     }
     bail!("no UDP port is free");
+}
+
+/// A TCP address that is free, and stays so for a while when its holder dies.
+pub fn own_tcp_address() -> Result<String> {
+    let mut dice = Dice::unseeded();
+    for _ in 0..1_000 {
+        let port = PORTS.start + dice.below(u64::from(PORTS.end - PORTS.start)) as u16;
+        if let Ok(socket) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(socket.local_addr()?.to_string());
+        }
+    }
+    bail!("no TCP port is free");
 }
 
 impl Hub {
@@ -72,6 +87,23 @@ impl Hub {
         hub.program = place.program(program)?;
         hub.further = further.iter().map(|&word| word.to_owned()).collect();
         hub.start()?;
+        hub.settle_in()?;
+        Ok(hub)
+    }
+
+    /// A process beside others of one hub, not running: what they share is in the environment
+    /// (`MWIMULE_DATABASE_URL` and so on). Its ports stay its own.
+    pub fn beside(place: &Place, name: &str, env: &[(&str, &str)]) -> Result<Self> {
+        let mut hub = Self::bare(place, name)?;
+        hub.http = own_tcp_address()?;
+        let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        hub.env = env.iter().map(own).collect();
+        Ok(hub)
+    }
+
+    /// Makes a company with its timetable for three days.
+    pub fn settle_in(&mut self) -> Result<()> {
+        let hub = self;
         hub.command(&[
             "company",
             "create",
@@ -86,7 +118,12 @@ impl Hub {
         let feed = Place::fixture("zambia-gtfs");
         let feed = feed.to_str().context("the fixture's path is no text")?;
         hub.command(&["gtfs", "import", feed, "--company", COMPANY, "--days", "3"])?;
-        Ok(hub)
+        Ok(())
+    }
+
+    /// Speaks to this process with the token of a company that another one made.
+    pub fn know(&mut self, other: &Self) {
+        self.token.clone_from(&other.token);
     }
 
     /// A hub in a folder of its own, with nobody and nothing, and not running.
@@ -101,13 +138,16 @@ impl Hub {
             postgres_url: String::new(),
             token: String::new(),
             further: vec![],
+            http: "127.0.0.1:0".to_owned(),
+            internal: String::new(),
+            env: vec![],
         })
     }
 
     fn words(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--json").arg("--data-dir").arg(&self.data);
-        command.args(words);
+        command.args(words).envs(self.env.iter().cloned());
         command
     }
 
@@ -123,13 +163,14 @@ impl Hub {
 
     /// Starts the program and waits until it answers.
     pub fn start(&mut self) -> Result<()> {
-        let serve = ["serve", "--http", "127.0.0.1:0", "--quic", &self.quic];
+        let serve = ["serve", "--http", &self.http, "--quic", &self.quic];
         let mut command = self.words(&serve);
         command.args(&self.further);
         let child = Child::start("the hub", &mut command, &self.log)?;
         let ready = child.ready()?;
         self.base = text(&ready, "hub_url")?;
         self.postgres_url = text(&ready, "postgres_url")?;
+        self.internal = text(&ready, "internal_http").unwrap_or_default();
         self.child = Some(child);
         Ok(())
     }
@@ -168,9 +209,34 @@ impl Hub {
         &self.postgres_url
     }
 
+    /// The file with what it says.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// Its data folder.
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// Where its API listens, `host:port`; known before it runs where it runs beside others.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// Where it tells health and metrics inside, `host:port`.
+    pub fn internal_addr(&self) -> &str {
+        &self.internal
+    }
+
+    /// Its internal port as a caller.
+    pub fn internal(&self) -> Caller {
+        Caller::new(&format!("http://{}", self.internal), None)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Result<u32> {
+        Ok(self.child.as_ref().context("the hub does not run")?.pid())
     }
 
     /// Where its API is, as `http://127.0.0.1:80`.

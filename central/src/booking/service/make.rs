@@ -29,6 +29,7 @@ use crate::booking::{TOKEN_PREFIX, decide};
 use crate::company::fresh_uuid;
 use crate::db::DbError;
 use crate::http::Api;
+use crate::metrics::Counted;
 use crate::pricing::{self, Redeemer};
 use crate::tenant::TenantTx;
 use crate::waiting;
@@ -367,6 +368,7 @@ async fn store(
         let before = db::before(tx, coupons).await?;
         pay_cash(tx, api, &row, (coupons, stocks, &before), &mut made, now).await?;
     }
+    tx.count(Counted::Booking);
     Ok(Ok(made))
 }
 

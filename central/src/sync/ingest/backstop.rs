@@ -16,6 +16,7 @@ use super::load::{Loaded, Named, load_state};
 use super::store::hash_of;
 use super::write::Writes;
 use crate::db::{Db, DbError};
+use crate::metrics::Counted;
 use crate::nodes::NodeContext;
 use crate::tenant::TenantTx;
 
@@ -44,6 +45,10 @@ pub(super) async fn judge_each(
         through = event.envelope.seq;
     }
     move_judged(&mut tx, node, incarnation, through).await?;
+    tx.count(Counted::Judged {
+        applied: (events.len() - exceptions.len()) as u64,
+        quarantined: exceptions.len() as u64,
+    });
     tx.commit().await?;
     Ok(Some(Judged {
         mark: StoredMark {

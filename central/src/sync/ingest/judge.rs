@@ -13,6 +13,7 @@ use super::store::hash_of;
 use super::write::Writes;
 use super::{JUDGED_AT_ONCE_MAX, Judged, backstop};
 use crate::db::{Db, DbError};
+use crate::metrics::Counted;
 use crate::nodes::NodeContext;
 use crate::tenant::TenantTx;
 
@@ -75,6 +76,11 @@ async fn judge_set(
         writes.take(node.node, event, judgement, &loaded.state);
     }
     let through = events.last().map_or(judged, |e| e.envelope.seq);
+    tx.count(Counted::Judged {
+        applied: (count - exceptions.len()) as u64,
+        quarantined: exceptions.len() as u64,
+    });
+    tx.count(Counted::NodeTickets(writes.tickets_count()));
     writes.flush(&mut tx, node, &mut loaded).await?;
     move_judged(&mut tx, node, incarnation, through).await?;
     tx.commit().await?;

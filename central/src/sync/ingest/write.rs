@@ -70,6 +70,11 @@ impl Writes {
         }
     }
 
+    /// How many tickets are to be entered.
+    pub fn tickets_count(&self) -> u64 {
+        self.tickets.len() as u64
+    }
+
     /// The verdicts belong to other events.
     pub fn forget_verdicts(&mut self) {
         self.verdicts.clear();
