@@ -3,6 +3,7 @@
 
 mod company;
 mod csv;
+mod dead_letters;
 mod doctor;
 mod fiscal;
 mod gtfs;
@@ -101,6 +102,9 @@ enum Command {
     /// The keys that personal data is sealed with
     #[command(subcommand)]
     Vault(vault::VaultCommand),
+    /// Events that their listener failed to handle
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLettersCommand),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -126,6 +130,15 @@ struct ServeArgs {
         hide_env_values = true
     )]
     redis_url: Option<String>,
+    /// A RabbitMQ that several hub processes share, as amqp://user:password@host:5672/vhost;
+    /// without it events stay in this process
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "MWIMULE_BROKER_URL",
+        hide_env_values = true
+    )]
+    broker_url: Option<String>,
     /// Let everybody ask as often as they like, for measuring
     #[arg(long, env = "MWIMULE_NO_RATE_LIMITS")]
     no_rate_limits: bool,
@@ -200,6 +213,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Node(command) => node::run(&settings, command).await?,
         Command::Fiscal(command) => fiscal::run(&settings, command).await?,
         Command::Vault(command) => vault::run(&settings, &command)?,
+        Command::DeadLetters(command) => dead_letters::run(&settings, command).await?,
         Command::Openapi => openapi::print()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -67,6 +67,10 @@ pub struct Api {
     pub front: Arc<Front>,
     /// Who moves money.
     pub payments: Providers,
+    /// Who brings events to listeners.
+    pub broker: Arc<dyn crate::broker::Broker>,
+    /// How messages leave the hub; none: they wait.
+    pub outlets: Option<Arc<crate::notification::Outlets>>,
     /// What the present pass of key rotation could not open.
     pub(crate) passed_over: Arc<Mutex<PassedOver>>,
 }
@@ -74,7 +78,10 @@ pub struct Api {
 impl Api {
     /// On the embedded defaults, without rate limits.
     pub fn new(db: Db, keys: HubKeys, vault: Vault) -> Self {
+        let bus = crate::broker::Bus::new(db.clone(), crate::broker::queues());
         Self {
+            broker: Arc::new(bus),
+            outlets: None,
             db,
             keys: Arc::new(keys),
             vault,
@@ -131,6 +138,7 @@ fn described() -> OpenApiRouter<Api> {
         .merge(crate::payment::http::routes())
         .merge(crate::ledger::http::routes())
         .merge(crate::reconciliation::http::routes())
+        .merge(crate::notification::http::routes())
 }
 
 /// The OpenAPI 3.1 document.

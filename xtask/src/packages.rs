@@ -31,12 +31,19 @@ const REDIS: Package = Package {
     why: "the hub's cache when it is several processes: each run starts a private one of its own",
 };
 
+const RABBITMQ: Package = Package {
+    probe: "rabbitmqctl",
+    apt: "rabbitmq-server",
+    why: "the hub's message broker when it is several processes: tests start private ones",
+};
+
 /// What the heavy cases need beside that.
-pub const NEEDED_BY_STRESS: &[Package] = &[REDIS];
+pub const NEEDED_BY_STRESS: &[Package] = &[REDIS, RABBITMQ];
 
 /// What the tests need beside that.
 pub const NEEDED_BY_TESTS: &[Package] = &[
     REDIS,
+    RABBITMQ,
     Package {
         probe: "pip3",
         apt: "python3-pip",
