@@ -4,6 +4,7 @@
 mod company;
 mod config;
 mod csv;
+mod dead_letters;
 mod doctor;
 mod fiscal;
 mod gtfs;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::{Config, LogFormat, Roles};
+use crate::config::{Config, LogFormat, Roles, Secret};
 use crate::telemetry;
 
 /// Where data lives when nothing is said.
@@ -123,6 +124,9 @@ enum Command {
     /// The keys that personal data is sealed with
     #[command(subcommand)]
     Vault(vault::VaultCommand),
+    /// Events that their listener failed to handle
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLettersCommand),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -148,6 +152,15 @@ struct ServeArgs {
         hide_env_values = true
     )]
     redis_url: Option<String>,
+    /// A RabbitMQ that several hub processes share, as amqp://user:password@host:5672/vhost;
+    /// without it events stay in this process
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "MWIMULE_BROKER_URL",
+        hide_env_values = true
+    )]
+    broker_url: Option<String>,
     /// Let everybody ask as often as they like, for measuring
     #[arg(long, env = "MWIMULE_NO_RATE_LIMITS")]
     no_rate_limits: bool,
@@ -212,6 +225,9 @@ impl Settings {
         config.quic.public_addr = said.or(config.quic.public_addr.take());
         let said = args.redis_url.clone();
         config.redis.url = said.or(config.redis.url.take());
+        if let Some(url) = &args.broker_url {
+            config.broker.url = Some(Secret::new(url));
+        }
         config.http.limits.on &= !args.no_rate_limits;
         let process = &mut config.process;
         if let Some(roles) = &args.roles {
@@ -264,6 +280,7 @@ async fn run(command: Command, settings: Settings, matches: &ArgMatches) -> Resu
         Command::Node(command) => node::run(&settings, command).await?,
         Command::Fiscal(command) => fiscal::run(&settings, command).await?,
         Command::Vault(command) => vault::run(&settings, &command)?,
+        Command::DeadLetters(command) => dead_letters::run(&settings, command).await?,
         Command::Openapi => openapi::print()?,
     }
     Ok(ExitCode::SUCCESS)

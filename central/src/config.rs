@@ -41,6 +41,53 @@ pub struct Config {
     pub log: LogConfig,
     /// Where its traces go.
     pub traces: TracesConfig,
+    /// The message broker that several hub processes share.
+    pub broker: BrokerConfig,
+    /// Text messages; absent: they are written to files.
+    pub sms: Option<SmsConfig>,
+    /// E-mail; absent: it is written to files.
+    pub mail: Option<MailConfig>,
+}
+
+/// `[broker]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BrokerConfig {
+    /// `amqp://user:password@host:5672/vhost`; without it the bus is in this process.
+    pub url: Option<Secret>,
+}
+
+/// `[sms]`: a gateway that speaks Africa's Talking's HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmsConfig {
+    /// Where it is.
+    #[serde(default = "africas_talking")]
+    pub url: String,
+    /// The account's name there.
+    pub username: String,
+    /// Its key.
+    pub api_key: Secret,
+    /// Who it says it is from; absent: as the account has it.
+    pub from: Option<String>,
+    /// Reports come to `/notifications/reports/sms/` and this; absent: none are taken.
+    pub report_secret: Option<Secret>,
+    /// How long the gateway has to answer, in seconds.
+    #[serde(default = "ten_seconds")]
+    pub answer_within_s: u32,
+}
+
+/// `[mail]`: a server that takes e-mail for everybody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailConfig {
+    /// `smtps://user:password@host`, or `smtp://…?tls=required` for STARTTLS.
+    pub url: Secret,
+    /// Who it is from, like `Mwimule <tickets@example.com>`.
+    pub from: String,
+    /// How long the server has to answer, in seconds.
+    #[serde(default = "ten_seconds")]
+    pub answer_within_s: u32,
 }
 
 /// A password or key; debug output does not show it.
@@ -144,6 +191,10 @@ fn sandbox() -> String {
 
 fn stripe() -> String {
     "https://api.stripe.com".to_owned()
+}
+
+fn africas_talking() -> String {
+    "https://api.africastalking.com".to_owned()
 }
 
 fn ten_seconds() -> u32 {

@@ -71,6 +71,10 @@ pub struct Api {
     pub payments: Providers,
     /// Whether this process can work.
     pub health: Arc<Health>,
+    /// Who brings events to listeners.
+    pub broker: Arc<dyn crate::broker::Broker>,
+    /// How messages leave the hub; none: they wait.
+    pub outlets: Option<Arc<crate::notification::Outlets>>,
     /// What the present pass of key rotation could not open.
     pub(crate) passed_over: Arc<Mutex<PassedOver>>,
 }
@@ -80,7 +84,10 @@ impl Api {
     pub fn new(db: Db, keys: HubKeys, vault: Vault) -> Self {
         let auth = Arc::new(Auth::new(db.bus().clone()));
         let health = Arc::new(Health::new(&db));
+        let bus = crate::broker::Bus::new(db.clone(), crate::broker::queues());
         Self {
+            broker: Arc::new(bus),
+            outlets: None,
             db,
             keys: Arc::new(keys),
             vault,
@@ -138,6 +145,7 @@ fn described() -> OpenApiRouter<Api> {
         .merge(crate::payment::http::routes())
         .merge(crate::ledger::http::routes())
         .merge(crate::reconciliation::http::routes())
+        .merge(crate::notification::http::routes())
 }
 
 /// The OpenAPI 3.1 document.

@@ -21,6 +21,7 @@ mod service;
 
 pub(crate) use jobs::jobs;
 pub(crate) use serve::serve;
+pub(crate) use service::open_contact;
 
 /// What the token of an entry begins with.
 const TOKEN_PREFIX: &str = "wait_";

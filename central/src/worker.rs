@@ -51,15 +51,18 @@ fn jobs() -> Vec<Job> {
     jobs.extend(crate::payment::jobs());
     jobs.extend(crate::operations::jobs::jobs());
     jobs.extend(crate::nodes::silence::jobs());
+    jobs.extend(crate::broker::jobs());
+    jobs.extend(crate::notification::jobs());
     jobs
 }
 
 /// Runs every job until the hub stops.
 pub async fn work(api: Api, stopping: watch::Receiver<bool>) {
-    let running: Vec<_> = jobs()
+    let mut running: Vec<_> = jobs()
         .into_iter()
         .map(|job| tokio::spawn(repeat(job, api.clone(), stopping.clone())))
         .collect();
+    running.push(tokio::spawn(crate::broker::consume(api, stopping)));
     for job in running {
         // A job that panicked has told the log; the others go on.
         let _ = job.await;

@@ -25,7 +25,7 @@ enum Finding {
 
 /// Prints one line per thing looked at; true when nothing needed is missing.
 pub fn run(workspace: &Workspace) -> bool {
-    let checks: [(&str, Finding); 14] = [
+    let checks: [(&str, Finding); 15] = [
         ("rust", rust(workspace)),
         (
             "c compiler",
@@ -56,6 +56,14 @@ pub fn run(workspace: &Workspace) -> bool {
                 "redis-server",
                 "redis-server",
                 "the tests and `cargo xtask stress` run the hub's shared cache on it",
+            ),
+        ),
+        (
+            "rabbitmq",
+            optional(
+                "rabbitmqctl",
+                "rabbitmq-server",
+                "the tests and `cargo xtask stress` run the hub's message broker on it",
             ),
         ),
         (

@@ -31,8 +31,14 @@ const REDIS: Package = Package {
     why: "the hub's cache when it is several processes: each run starts a private one of its own",
 };
 
+const RABBITMQ: Package = Package {
+    probe: "rabbitmqctl",
+    apt: "rabbitmq-server",
+    why: "the hub's message broker when it is several processes: tests start private ones",
+};
+
 /// What the heavy cases need beside that.
-pub const NEEDED_BY_STRESS: &[Package] = &[REDIS, NGINX, NGINX_STREAM];
+pub const NEEDED_BY_STRESS: &[Package] = &[REDIS, RABBITMQ, NGINX, NGINX_STREAM];
 
 const NGINX: Package = Package {
     probe: "nginx",
@@ -61,6 +67,7 @@ pub const NEEDED_BY_TESTS: &[Package] = &[
         apt: "curl",
         why: "asks the health checks' questions",
     },
+    RABBITMQ,
     Package {
         probe: "pip3",
         apt: "python3-pip",

@@ -5,7 +5,7 @@
 
 mod card;
 mod momo;
-mod wire;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::future::Future;

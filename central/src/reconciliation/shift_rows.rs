@@ -102,6 +102,29 @@ pub(super) async fn insert(
     Ok(())
 }
 
+/// Events of a node's log, written while a shift was open, that wait for a person: second
+/// histories, and what broke a rule.
+pub(super) async fn in_question(
+    tx: &mut TenantTx,
+    node: NodeId,
+    shift: ShiftNo,
+) -> Result<i64, DbError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT (SELECT count(*) FROM fork_event f
+                WHERE f.company_id = $1 AND f.node_id = $2
+                  AND f.at_ms BETWEEN s.opened_at_ms AND s.closed_at_ms)
+             + (SELECT count(*) FROM event_verdict v
+                JOIN event e USING (company_id, node_id, incarnation, seq)
+                WHERE v.company_id = $1 AND v.node_id = $2
+                  AND e.at_ms BETWEEN s.opened_at_ms AND s.closed_at_ms) AS "count!"
+           FROM shift s WHERE s.company_id = $1 AND s.node_id = $2 AND s.shift = $3"#,
+        tx.company().0,
+        node.0,
+        shift.0 as i32
+    );
+    Ok(count.fetch_one(tx.conn()).await?)
+}
+
 pub(super) async fn numbered(
     tx: &mut TenantTx,
     node: NodeId,

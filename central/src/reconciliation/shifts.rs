@@ -3,11 +3,13 @@
 use domain::ids::{NodeId, ShiftNo};
 use domain::time::Instant;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::shift_rows as rows;
 use crate::db::DbError;
+use crate::outbox::{self, Happened};
 use crate::tenant::TenantTx;
 
 /// The most reports that one transaction makes.
@@ -139,6 +141,35 @@ pub async fn make_due(tx: &mut TenantTx, now: Instant) -> Result<bool, DbError> 
     Ok(due.len() as i64 == REPORTS_MAX)
 }
 
+/// Tells the office of a closed shift whose drawer differs, or whose events wait for a person.
+async fn tell_anomaly(
+    tx: &mut TenantTx,
+    report: &ShiftReport,
+    now: Instant,
+) -> Result<(), DbError> {
+    let difference = report.over_short_minor.unwrap_or_default();
+    let shift = ShiftNo(report.shift as u32);
+    let in_question = rows::in_question(tx, NodeId(report.node), shift).await?;
+    if difference == 0 && in_question == 0 {
+        return Ok(());
+    }
+    let happened = Happened {
+        kind: "shift.anomaly",
+        subject: &format!("shift:{}:{}", report.node, report.shift),
+        body: json!({
+            "node": report.node,
+            "node_name": report.node_name,
+            "shift": report.shift,
+            "agent": report.agent,
+            "difference_minor": difference,
+            "currency": report.currency,
+            "in_question": in_question,
+        }),
+    };
+    outbox::put(tx, happened, now).await?;
+    Ok(())
+}
+
 /// The Z report of a shift that has none; else an addendum, unless nothing is different.
 async fn make(
     tx: &mut TenantTx,
@@ -154,6 +185,9 @@ async fn make(
         return Ok(());
     }
     let before = rows::numbered(tx, node, shift).await?;
+    if before.is_empty() {
+        tell_anomaly(tx, &report, now).await?;
+    }
     let (z_no, addendum) = match before.last() {
         None => (rows::next_z(tx, node).await?, 0),
         Some(last) if last.report == report => return Ok(()),

@@ -96,6 +96,12 @@ const SEALED: &[Sealed] = &[
         "uuid_send(waiting_id)",
         ("contact_sealed", "contact"),
     ),
+    tenant("notice", "uuid_send(notice_id)", ("text_sealed", "text")),
+    tenant(
+        "notice_delivery",
+        "uuid_send(notice_id) || convert_to(channel, 'UTF8')",
+        ("address_sealed", "address"),
+    ),
     tenant(
         "payment",
         "uuid_send(payment_id)",

@@ -109,7 +109,17 @@ pub(super) fn contact_of(
     company: CompanyId,
     shown: &Shown,
 ) -> Result<Contact, VaultError> {
-    let text = vault.open(place(company, &shown.id), &shown.contact_sealed)?;
+    open_contact(vault, company, shown.id, &shown.contact_sealed)
+}
+
+/// Opens the contact of an entry.
+pub(crate) fn open_contact(
+    vault: &Vault,
+    company: CompanyId,
+    waiting: Uuid,
+    sealed: &[u8],
+) -> Result<Contact, VaultError> {
+    let text = vault.open(place(company, &waiting), sealed)?;
     serde_json::from_slice(&text).map_err(|_| VaultError::Unopenable)
 }
 

@@ -65,6 +65,21 @@ pub fn pairs(text: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Posts a form, once, and does not care whether it arrived.
+pub async fn post_form(url: &str, form: String) {
+    let client = reqwest::Client::builder()
+        .timeout(std::time::Duration::from_secs(10))
+        .build();
+    let Ok(client) = client else { return };
+    let request = client
+        .post(url)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form);
+    if let Err(error) = request.send().await {
+        eprintln!("a report did not arrive: {error}");
+    }
+}
+
 /// Sends a callback, once, and does not care whether it arrived.
 pub async fn call_back(put: bool, url: &str, headers: &[(&str, String)], body: String) {
     let Ok(client) = reqwest::Client::builder()

@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sync-transport", &["domain", "sync-protocol"]),
     (
         "central",
-        // The simulators in its tests only.
+        // The simulators, and the servers that tests start, in its tests only.
         &[
             "domain",
             "sync-protocol",
@@ -23,11 +23,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sim-kit",
             "sim-momo",
             "sim-card",
+            "sim-sms",
+            "system-tests",
         ],
     ),
     ("sim-kit", &[]),
     ("sim-momo", &["sim-kit"]),
     ("sim-card", &["sim-kit"]),
+    ("sim-sms", &["sim-kit"]),
     ("edge-node", &["domain", "sync-protocol", "sync-transport"]),
     (
         "driver-agent",

@@ -24,14 +24,14 @@ pub fn client(answer_within_s: u32) -> Result<Client, reqwest::Error> {
 
 /// An answer that arrived whole.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     /// Null where it is no JSON.
-    pub(super) body: Value,
+    pub(crate) body: Value,
 }
 
 /// Sends and reads; an error is what to write in the log.
-pub(super) async fn send(request: RequestBuilder) -> Result<Answer, String> {
+pub(crate) async fn send(request: RequestBuilder) -> Result<Answer, String> {
     let mut response = request.send().await.map_err(|error| plain(&error))?;
     let mut bytes = vec![];
     while let Some(chunk) = response.chunk().await.map_err(|error| plain(&error))? {

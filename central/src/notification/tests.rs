@@ -1,0 +1,5 @@
+//! Events become messages once, go out once, and what became of them can be seen.
+
+mod channels;
+mod scene;
+mod telling;
