@@ -1,6 +1,7 @@
 //! The commands of `mwimule-hub`.
 #![expect(clippy::print_stdout, reason = "the program's own answers")]
 
+mod backup;
 mod company;
 mod csv;
 mod doctor;
@@ -101,6 +102,13 @@ enum Command {
     /// The keys that personal data is sealed with
     #[command(subcommand)]
     Vault(vault::VaultCommand),
+    /// Write database, keys and certificates to a folder, beside a hub that sells
+    Backup(backup::BackupArgs),
+    /// Make a hub from a backup: another installation, with open trips frozen until all devices
+    /// have told what they hold
+    Restore(backup::RestoreArgs),
+    /// Let a trip of a restored hub sell again, at your risk
+    Thaw(backup::ThawArgs),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -200,6 +208,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Node(command) => node::run(&settings, command).await?,
         Command::Fiscal(command) => fiscal::run(&settings, command).await?,
         Command::Vault(command) => vault::run(&settings, &command)?,
+        Command::Backup(args) => backup::backup(&settings, args).await?,
+        Command::Restore(args) => backup::restore(&settings, args).await?,
+        Command::Thaw(args) => backup::thaw(&settings, args).await?,
         Command::Openapi => openapi::print()?,
     }
     Ok(ExitCode::SUCCESS)

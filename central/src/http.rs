@@ -131,6 +131,7 @@ fn described() -> OpenApiRouter<Api> {
         .merge(crate::payment::http::routes())
         .merge(crate::ledger::http::routes())
         .merge(crate::reconciliation::http::routes())
+        .merge(crate::restore::http::routes())
 }
 
 /// The OpenAPI 3.1 document.

@@ -4,6 +4,7 @@ pub mod access;
 pub mod aftersale;
 pub mod audit;
 pub mod auth;
+pub mod backup;
 pub mod booking;
 pub mod cache;
 pub mod cli;
@@ -25,6 +26,7 @@ pub mod payment;
 pub mod postgres;
 pub mod pricing;
 pub mod reconciliation;
+pub mod restore;
 pub mod sync;
 pub mod tenant;
 #[cfg(any(test, feature = "testing"))]

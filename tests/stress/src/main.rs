@@ -8,6 +8,7 @@
 mod payments;
 mod redis;
 mod report;
+mod restore;
 mod seats;
 
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ type Case = (&'static str, fn(&Options) -> Result<Report>);
 const CASES: &[Case] = &[
     ("payments", payments::run),
     ("redis", redis::run),
+    ("restore", restore::run),
     ("seats", seats::run),
 ];
 

@@ -9,6 +9,7 @@ pub mod dice;
 pub mod edge;
 pub mod http;
 pub mod hub;
+pub mod load;
 pub mod place;
 pub mod process;
 pub mod python;
