@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use domain::time::Instant;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::files::{copy, make_folder, remove, rename, unfinished};
+use super::files::{copy, remove, rename, unfinished};
 use super::manifest::Manifest;
 use super::program::{JOBS, count_objects, run};
 use super::{BackupError, Tell};
@@ -74,18 +74,9 @@ pub async fn take(from: &Path, target: &Target, tell: Tell<'_>) -> Result<Taken,
     };
     if is_empty {
         remove(&target.folder)?;
-    } else if let Some(parent) = target.folder.parent() {
-        make_folder_if_missing(parent)?;
     }
     rename(&folder, &target.folder)?;
     Ok(Taken { manifest, begun })
-}
-
-fn make_folder_if_missing(folder: &Path) -> Result<(), BackupError> {
-    if folder.as_os_str().is_empty() || folder.exists() {
-        return Ok(());
-    }
-    make_folder(folder)
 }
 
 /// Fills a database and begins the installation. Until the end it is marked, and no hub serves it.

@@ -24,7 +24,9 @@ impl Hub {
             let last = trip.stops.last();
             last.is_none_or(|stop| freezes(stop.arrives, backup_at))
         });
-        self.disk.frozen = open.map(|trip| trip.id).collect();
+        // What was frozen in the backup stays so, as it was not settled either.
+        let open: Vec<TripId> = open.map(|trip| trip.id).collect();
+        self.disk.frozen.extend(open);
     }
 
     /// Whether the node shall tell its grants; a doubtful disk is remembered.
