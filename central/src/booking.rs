@@ -23,7 +23,7 @@ mod service;
 mod state;
 mod sweep;
 
-pub use decide::{CONNECTION_MIN_MS, Journey, Refusal, Wish};
+pub use decide::{CONNECTION_MIN_MS, FROZEN, Journey, Refusal, Wish};
 pub(crate) use load::{Stock, company_of, lock_stocks};
 pub use pay::release;
 pub(crate) use read::{held as look_at_hold, read_token};

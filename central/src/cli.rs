@@ -1,6 +1,7 @@
 //! The commands of `mwimule-hub`.
 #![expect(clippy::print_stdout, reason = "the program's own answers")]
 
+mod backup;
 mod company;
 mod config;
 mod csv;
@@ -127,6 +128,13 @@ enum Command {
     /// Events that their listener failed to handle
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLettersCommand),
+    /// Write database, keys and certificates to a folder, beside a hub that sells
+    Backup(backup::BackupArgs),
+    /// Make a hub from a backup: another installation, with open trips frozen until all devices
+    /// have told what they hold
+    Restore(backup::RestoreArgs),
+    /// Let a trip of a restored hub sell again, at your risk
+    Thaw(backup::ThawArgs),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -281,6 +289,9 @@ async fn run(command: Command, settings: Settings, matches: &ArgMatches) -> Resu
         Command::Fiscal(command) => fiscal::run(&settings, command).await?,
         Command::Vault(command) => vault::run(&settings, &command)?,
         Command::DeadLetters(command) => dead_letters::run(&settings, command).await?,
+        Command::Backup(args) => backup::backup(&settings, args).await?,
+        Command::Restore(args) => backup::restore(&settings, args).await?,
+        Command::Thaw(args) => backup::thaw(&settings, args).await?,
         Command::Openapi => openapi::print()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -74,6 +74,23 @@ impl Db {
             .any(|m| !applied.iter().any(|a| a.version == m.version)))
     }
 
+    /// The newest schema that this program knows.
+    pub fn newest_migration() -> i64 {
+        MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0)
+    }
+
+    /// Whether a restore into this database was begun and not finished: nothing may be sold from
+    /// it.
+    pub async fn is_half_restored(owner_url: &str) -> Result<bool, DbError> {
+        let mut owner = PgConnection::connect(owner_url).await?;
+        let marked: Option<String> =
+            sqlx::query_scalar("SELECT current_setting('mwimule.restoring', true)")
+                .fetch_one(&mut owner)
+                .await?;
+        owner.close().await?;
+        Ok(marked.is_some_and(|mark| mark == "yes"))
+    }
+
     /// Begins a transaction that sees one company and nothing else.
     pub async fn tenant(&self, company: CompanyId) -> Result<TenantTx, DbError> {
         // One round trip; a UUID prints as hexadecimal digits and dashes only.

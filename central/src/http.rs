@@ -146,6 +146,7 @@ fn described() -> OpenApiRouter<Api> {
         .merge(crate::ledger::http::routes())
         .merge(crate::reconciliation::http::routes())
         .merge(crate::notification::http::routes())
+        .merge(crate::restore::http::routes())
 }
 
 /// The OpenAPI 3.1 document.

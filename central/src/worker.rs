@@ -53,6 +53,7 @@ fn jobs() -> Vec<Job> {
     jobs.extend(crate::nodes::silence::jobs());
     jobs.extend(crate::broker::jobs());
     jobs.extend(crate::notification::jobs());
+    jobs.extend(crate::restore::jobs());
     jobs
 }
 

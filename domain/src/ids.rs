@@ -160,6 +160,7 @@ number_id!(/** A stop of a trip, counted from 0; leg `i` runs from stop `i` to s
 number_id!(/** A grant, numbered per trip and node. */ LeaseNo, u16, "lease number");
 number_id!(/** The fencing token of a grant: rises with every grant of a trip. */ LeaseEpoch, u32, "lease epoch");
 number_id!(/** One installation of a node's store. */ NodeIncarnation, u32, "node incarnation");
+number_id!(/** One installation of the hub's store: rises with every restore. 1 for one never restored. */ HubIncarnation, u32, "hub incarnation");
 number_id!(/** A position in a node's log, counted from 1. */ Seq, u64, "log position");
 number_id!(/** A shift, numbered per node. */ ShiftNo, u32, "shift number");
 number_id!(/** How often a (lease, seat) has been sold, counted from 1; the higher supersedes the lower. */ SaleOrdinal, u16, "sale ordinal");

@@ -6,7 +6,10 @@
 
 mod judge;
 
-pub use judge::judge;
+mod unlisted;
+
+pub use judge::{judge, stands_against};
+pub use unlisted::{Unlisted, unlisted};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +18,7 @@ use crate::ids::{EventHash, LeaseNo, NodeId, SeatNo, Seq, ShiftNo, TicketId, Tri
 use crate::lease::{LeaseStanding, SeatClaim};
 use crate::ledger::Entry;
 use crate::money::{Currency, Minor};
-use crate::ticket::SignedTicket;
+use crate::ticket::{KeyRecord, SignedTicket};
 use crate::time::{Instant, ServiceDate, Zone};
 use crate::trip::Legs;
 use crate::weaken::{Weakness, weakened};
@@ -269,6 +272,10 @@ pub struct IngestState {
     pub shifts: BTreeMap<ShiftNo, ShiftStanding>,
     /// Trips whose fares are earned: nothing about them is deferred.
     pub recognised: BTreeSet<TripId>,
+    /// What the hub signs its own tickets with; empty where it need not look for lost ones.
+    pub hub_keys: Vec<KeyRecord>,
+    /// The hub's own tickets among those that the batch scans.
+    pub own_tickets: BTreeSet<TicketId>,
 }
 
 impl IngestState {
@@ -284,6 +291,8 @@ impl IngestState {
             voided: BTreeMap::new(),
             shifts: BTreeMap::new(),
             recognised: BTreeSet::new(),
+            hub_keys: vec![],
+            own_tickets: BTreeSet::new(),
         }
     }
 }
@@ -301,6 +310,8 @@ pub struct Needs {
     pub tickets: BTreeSet<TicketId>,
     /// Shifts of the node.
     pub shifts: BTreeSet<ShiftNo>,
+    /// Tickets that were shown and that the validator did not find on its manifest.
+    pub shown: BTreeSet<TicketId>,
 }
 
 impl Needs {
@@ -331,7 +342,12 @@ impl Needs {
                 self.leases.insert((e.trip, e.lease_no));
                 self.surrendered.insert((e.trip, e.lease_no));
             }
-            EventBody::PrintAttempted(_) | EventBody::Scan(_) | EventBody::ClockStep(..) => {}
+            EventBody::Scan(scan) => {
+                if scan.text.is_some() {
+                    self.shown.extend(scan.ticket);
+                }
+            }
+            EventBody::PrintAttempted(_) | EventBody::ClockStep(..) => {}
         }
     }
 }
@@ -413,6 +429,8 @@ pub enum Effect {
     RecordScan(ScanRecord, Instant),
     /// Somebody must decide.
     OpenCase(Case),
+    /// A ticket that the hub signed and does not know was shown: its seat is not sold again.
+    KeepSeat(Box<Unlisted>),
 }
 
 /// The verdict on an event and what follows.

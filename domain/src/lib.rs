@@ -14,6 +14,7 @@ pub mod lease;
 pub mod ledger;
 pub mod money;
 pub mod passenger;
+pub mod restore;
 pub mod scan;
 pub mod seatmap;
 pub mod signature;

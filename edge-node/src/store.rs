@@ -16,7 +16,7 @@ pub use facts::{BucketChange, StoredGrant, StoredWish, WishState};
 pub use log::{EventRow, LogMark, SEQ_MAX};
 pub use open::WAL_PAGES;
 
-use domain::ids::{NodeId, NodeIncarnation};
+use domain::ids::{HubIncarnation, NodeId, NodeIncarnation};
 use rusqlite::Connection;
 
 use disk::Faults;
@@ -43,6 +43,8 @@ pub struct Opened {
     pub incarnation: NodeIncarnation,
     /// The database was not there although the node had been set up: sell nothing before contact.
     pub doubt: bool,
+    /// The highest installation of the hub that was ever seen.
+    pub hub: HubIncarnation,
 }
 
 /// The settings in force, read back from SQLite.

@@ -7,12 +7,14 @@ use domain::codec::{from_cbor, to_cbor};
 use domain::event::ChainHead;
 use domain::fare::FareTable;
 use domain::ids::{
-    EventHash, Issuer, NodeIncarnation, RequestId, SeatNo, Seq, StopCode, TicketId, TripId,
+    EventHash, HubIncarnation, Issuer, NodeIncarnation, RequestId, SeatNo, Seq, StopCode, TicketId,
+    TripId,
 };
 use domain::ids::{LeaseNo, SaleOrdinal};
 use domain::ingest::{TicketState, Verdict};
 use domain::layout::SeatLayout;
 use domain::lease::{GrantRefusal, LeaseRequest, SignedGrant};
+use domain::restore::FIRST;
 use domain::ticket::KeyRecord;
 use domain::time::Instant;
 use domain::trip::{Legs, Trip};
@@ -214,6 +216,16 @@ pub struct Hello {
     /// How far each bucket has been applied.
     #[n(3)]
     pub buckets: Vec<BucketCursor>,
+    /// Which installation of the hub the cursors are of; none for one never restored.
+    #[n(4)]
+    pub hub: Option<HubIncarnation>,
+}
+
+impl Hello {
+    /// Which installation of the hub the cursors are of.
+    pub fn hub(&self) -> HubIncarnation {
+        self.hub.unwrap_or(FIRST)
+    }
 }
 
 /// The hub's answer to a greeting.
@@ -225,7 +237,7 @@ pub struct Welcome {
     pub version: u16,
     /// Which installation of the hub this is.
     #[n(1)]
-    pub hub_incarnation: u32,
+    pub hub_incarnation: HubIncarnation,
     /// The hub's time.
     #[n(2)]
     pub now: Instant,
@@ -238,6 +250,39 @@ pub struct Welcome {
     /// The buckets that will be sent.
     #[n(5)]
     pub buckets: Vec<BucketId>,
+    /// The hub was restored: the node shall tell the grants that it holds.
+    #[n(6)]
+    #[cbor(default, skip_if = "is_false")]
+    pub tell_grants: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the derived encoder passes a reference"
+)]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// What a node holds, for a hub that was restored: a piece of it.
+#[derive(Debug, Clone, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct GrantReport {
+    /// For which installation of the hub.
+    #[n(0)]
+    pub hub: HubIncarnation,
+    /// The heads of the node's logs when it told, the running one last.
+    #[n(1)]
+    pub logs: Vec<LogHead>,
+    /// Which piece, from 0.
+    #[n(2)]
+    pub piece: u32,
+    /// How many pieces.
+    #[n(3)]
+    pub pieces: u32,
+    /// Grants to the node as they were signed, those that it gave back too.
+    #[n(4)]
+    pub grants: Vec<SignedGrant>,
 }
 
 /// How far the hub has stored a log.
@@ -270,6 +315,9 @@ pub enum EdgeFrame {
     /// What time is it? Carries the sender's uptime, in ms, to be echoed.
     #[n(4)]
     TimeRequest(#[n(0)] u64),
+    /// Grants that the node holds, where the welcome asked for them; repeated until `Reported`.
+    #[n(5)]
+    Report(#[n(0)] GrantReport),
 }
 
 /// What the hub says.
@@ -296,6 +344,9 @@ pub enum HubFrame {
     /// The hub will not go on: why, in words.
     #[n(6)]
     Refused(#[n(0)] String),
+    /// This installation of the hub has all the grants that the node told.
+    #[n(7)]
+    Reported(#[n(0)] HubIncarnation),
 }
 
 /// A verdict other than applied.
@@ -374,7 +425,9 @@ impl EdgeFrame {
     /// The channel it travels on.
     pub fn channel(&self) -> Channel {
         match self {
-            Self::Hello(_) | Self::LeaseRequest(_) | Self::TimeRequest(_) => Channel::Control,
+            Self::Hello(_) | Self::LeaseRequest(_) | Self::TimeRequest(_) | Self::Report(_) => {
+                Channel::Control
+            }
             Self::Events(_) => Channel::Events,
             Self::BucketAck(_) => Channel::Buckets,
         }
@@ -385,9 +438,11 @@ impl HubFrame {
     /// The channel it travels on.
     pub fn channel(&self) -> Channel {
         match self {
-            Self::Welcome(_) | Self::Lease(..) | Self::Time(..) | Self::Refused(_) => {
-                Channel::Control
-            }
+            Self::Welcome(_)
+            | Self::Lease(..)
+            | Self::Time(..)
+            | Self::Refused(_)
+            | Self::Reported(_) => Channel::Control,
             Self::Stored(_) | Self::Verdicts(..) => Channel::Events,
             Self::Bucket(_) => Channel::Buckets,
         }

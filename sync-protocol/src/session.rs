@@ -7,6 +7,9 @@
 pub mod edge;
 pub mod hub;
 
+/// The most pieces of one node's grants.
+pub(crate) const REPORT_PIECES_MAX: u32 = 64;
+
 pub use edge::{EdgeInput, EdgeOutput, EdgeSession};
 pub use hub::{HubInput, HubOutput, HubSession};
 

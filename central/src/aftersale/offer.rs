@@ -195,6 +195,12 @@ pub enum Refused {
     /// Too late, or it does not run.
     #[error("trip {0} takes no passengers there any more: choose another one")]
     Closed(TripId),
+    /// The hub was restored and does not know yet who holds which seats of it.
+    #[error(
+        "trip {0} sells nothing for now: the hub was restored from a backup and waits until every \
+         device has told what it holds; choose another trip, or try again later"
+    )]
+    Frozen(TripId),
     /// Fewer seats than tickets.
     #[error("trip {trip} has {seats_left} seats left for {wanted} tickets")]
     SoldOut {

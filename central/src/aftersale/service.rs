@@ -21,6 +21,7 @@ use crate::http::Api;
 use crate::outbox::{self, Happened};
 use crate::payment::refunds;
 use crate::pricing::{self, Channel, Part};
+use crate::restore::refuse_frozen;
 use crate::tenant::TenantTx;
 use crate::ticketing::inventory::lock_trip;
 
@@ -190,6 +191,9 @@ async fn priced(
         discounts_minor: vec![],
     };
     let legs = undo::journey(&run, &wanted)?;
+    if refuse_frozen(tx, *trip).await? {
+        return Err(Refused::Frozen(*trip).into());
+    }
     let currency = tickets.first().map(|t| t.currency);
     if currency.is_some_and(|c| c != run.currency) {
         return Err(Refused::TwoCurrencies.into());

@@ -223,6 +223,9 @@ pub(super) async fn free_seats(
     let legs = journey(&run, to)?;
     let inventory = load_inventory(tx, trip).await?;
     let inventory = inventory.ok_or(Refused::Unknown("trip"))?;
+    if inventory.frozen {
+        return Err(Refused::Frozen(trip).into());
+    }
     let closes = inventory.boarding_closes.get(usize::from(legs.from().0));
     let state = db::trip_state(tx, trip).await?;
     let runs_still = matches!(state.as_str(), "scheduled" | "boarding");

@@ -14,6 +14,9 @@ use domain::trip::{Legs, Trip};
 
 use crate::pricing::{PriceRefusal, VoucherRefusal};
 
+/// What a trip says in place of its state while its pool is frozen.
+pub const FROZEN: &str = "frozen";
+
 /// One who travels, and what they wish of their seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wish {
@@ -66,6 +69,13 @@ pub enum Refusal {
         /// In which state it is.
         state: String,
     },
+    /// The hub was restored and does not know yet who holds which seats of it.
+    #[error(
+        "trip {0} sells nothing from here for now: the booking system was restored from a backup \
+         and waits until every station and bus has told which seats it holds; stations sell from \
+         their own. Try again later, or choose another trip"
+    )]
+    Frozen(TripId),
     /// The bus does not go there in this order.
     #[error("the trip does not run from {from} to {to}")]
     NoSuchJourney {
@@ -241,6 +251,9 @@ pub fn open_legs(sale: &ForSale<'_>, wish: &Journey, now: Instant) -> Result<Leg
     let closes = sale.boarding_closes.get(usize::from(legs.from().0));
     if closes.is_none_or(|closes| now > *closes) {
         return Err(Refusal::BoardingClosed { stop: from.clone() });
+    }
+    if sale.state == FROZEN {
+        return Err(Refusal::Frozen(wish.trip));
     }
     Ok(legs)
 }

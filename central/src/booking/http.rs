@@ -41,6 +41,9 @@ impl From<BookingError> for Problem {
         if let BookingError::Db(error) = error {
             return error.into();
         }
+        if let BookingError::Frozen(trip) = error {
+            return (&Refusal::Frozen(trip)).into();
+        }
         tracing::error!(%error, "a booking failed");
         Self::unavailable()
     }
@@ -59,6 +62,9 @@ impl From<&Refusal> for Problem {
             Refusal::OtherCompany(_) => wrong("other-company", "Two companies"),
             Refusal::NotRunning { state, .. } => {
                 conflict("trip-not-running", "Trip not running").with("state", state.as_str())
+            }
+            Refusal::Frozen(trip) => {
+                conflict("trip-frozen", "Not sold for now").with("trip", trip.0)
             }
             Refusal::NoSuchJourney { .. } => wrong("no-such-journey", "No such journey"),
             Refusal::BoardingClosed { stop } => {

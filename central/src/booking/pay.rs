@@ -14,6 +14,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::db::{self, Before, BookingRow, CouponRow};
+use super::decide::FROZEN;
 use super::issue::issue;
 use super::load::{Stock, lock_stocks};
 use super::service::BookingError;
@@ -125,6 +126,11 @@ pub async fn paid(
     }
     let coupons = db::coupons(tx, booking).await?;
     let stocks = lock_stocks(tx, coupons.iter().map(|c| c.trip)).await?;
+    if let Some(trip) = frozen_of(&stocks) {
+        // Its own hold may be what somebody else has been granted since. The money stays where it
+        // is; whoever brings it comes again.
+        return Err(BookingError::Frozen(trip));
+    }
     let before = db::before(tx, &coupons).await?;
     if is_still_to_be_had(&row, &coupons, &stocks, &before) {
         issue(tx, keys, &row, &coupons, (&stocks, &before), money, now).await?;
@@ -132,6 +138,12 @@ pub async fn paid(
     }
     post_for_refund(tx, &row, money, now).await?;
     Ok(Outcome::SeatsGone)
+}
+
+/// A trip among these whose pool is frozen.
+pub(super) fn frozen_of(stocks: &BTreeMap<TripId, Stock>) -> Option<TripId> {
+    let frozen = stocks.iter().find(|(_, stock)| stock.state == FROZEN);
+    frozen.map(|(trip, _)| *trip)
 }
 
 /// Whether every seat may become a ticket.

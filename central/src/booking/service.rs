@@ -230,6 +230,9 @@ pub enum BookingError {
     /// Personal data could not be sealed or opened.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The hub was restored and waits with this trip.
+    #[error("trip {0} is frozen since the hub was restored: it is tried again")]
+    Frozen(TripId),
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),

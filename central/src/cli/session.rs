@@ -85,6 +85,15 @@ impl Server {
 
     /// Brings an embedded database up to date; another one has to be already.
     pub(super) async fn ready_schema(&self) -> Result<()> {
+        let half_restored = Db::is_half_restored(&self.url)
+            .await
+            .context("cannot use the database")?;
+        if half_restored {
+            bail!(
+                "a restore into this database was begun and not finished: run `mwimule-hub \
+                 restore` again, into a fresh one"
+            );
+        }
         if self.embedded.is_some() {
             return Ok(Db::migrate(&self.url).await?);
         }

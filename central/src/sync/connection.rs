@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ids::TripId;
+use domain::lease::SignedGrant;
 use sync_protocol::batch::EventBatch;
+use sync_protocol::frame::LogHead;
 use sync_protocol::session::{HubInput, HubOutput, HubSession};
 use sync_protocol::{BucketId, EdgeFrame, HubFrame, Uptime};
 use sync_transport::{CloseCode, Connection};
@@ -20,6 +22,7 @@ use super::server::Hub;
 use crate::clock;
 use crate::db::DbError;
 use crate::nodes::{NodeContext, load_node, subscriptions, touch_contact};
+use crate::restore::take_grants;
 use crate::ticketing::leases::grant_lease;
 
 /// Inputs that wait for the machine.
@@ -285,6 +288,7 @@ impl Driver {
                 }
                 HubOutput::Greet(hello) => self.greet(hello),
                 HubOutput::DecideLease(request) => self.decide_lease(request),
+                HubOutput::TakeGrants { logs, grants } => self.take_grants(logs, grants),
                 HubOutput::LoadBucket { bucket, after } => self.load(bucket, after),
                 HubOutput::BucketAcked(cursor) => self.acked(cursor),
             }
@@ -320,6 +324,19 @@ impl Driver {
                 // Without an answer the node asks again, with the same request.
                 Err(error) => tracing::error!(node = %id, %error, "a lease was not decided"),
             }
+        });
+    }
+
+    fn take_grants(&self, logs: Vec<LogHead>, grants: Vec<SignedGrant>) {
+        let (hub, node, inputs) = self.parts();
+        tokio::spawn(async move {
+            let now = clock::now();
+            let taken = take_grants(&hub.db, &hub.keys, &node, &logs, &grants, now).await;
+            if let Err(error) = &taken {
+                // The device tells them again.
+                tracing::error!(node = %node.node, %error, "told grants were not taken");
+            }
+            let _ = inputs.send(HubInput::GrantsTaken(taken.is_ok())).await;
         });
     }
 

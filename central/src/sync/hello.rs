@@ -1,13 +1,14 @@
 //! The answer to a greeting: how the node's logs go on, and which buckets it will get.
 
 use domain::event::ChainHead;
-use domain::ids::{NodeIncarnation, Seq};
+use domain::ids::{HubIncarnation, NodeIncarnation, Seq};
 use sync_protocol::frame::{Hello, PROTOCOL_VERSION, Welcome};
 use sync_protocol::resume::{KnownLog, decide_resume};
 
 use crate::clock;
 use crate::db::{Backoff, Db, DbError};
 use crate::nodes::{NodeContext, subscriptions};
+use crate::restore;
 use crate::sync::ingest::hash_of;
 use crate::tenant::TenantTx;
 
@@ -55,7 +56,8 @@ async fn greet_once(db: &Db, node: &NodeContext, hello: &Hello) -> Result<Welcom
     .fetch_one(tx.conn())
     .await?;
     let highest = NodeIncarnation(row.highest_incarnation as u32);
-    let resume = decide_resume(hello, &known, highest);
+    let hub = HubIncarnation(row.hub_incarnation as u32);
+    let resume = decide_resume(hello, &known, highest, hub);
     let running = hello.logs.last();
     let begun = resume.begin.or(running.map(|l| l.incarnation));
     sqlx::query!(
@@ -71,6 +73,8 @@ async fn greet_once(db: &Db, node: &NodeContext, hello: &Hello) -> Result<Welcom
     )
     .execute(tx.conn())
     .await?;
+    let tell_grants =
+        hub.is_restored() && restore::note_greeting(&mut tx, node.node, resume.doubtful).await?;
     let buckets = subscriptions(&mut tx, node, now).await?;
     tx.commit().await?;
     if resume.forked {
@@ -78,11 +82,12 @@ async fn greet_once(db: &Db, node: &NodeContext, hello: &Hello) -> Result<Welcom
     }
     Ok(Welcome {
         version: PROTOCOL_VERSION,
-        hub_incarnation: row.hub_incarnation as u32,
+        hub_incarnation: hub,
         now,
         stored: resume.stored,
         begin: resume.begin,
         buckets,
+        tell_grants,
     })
 }
 

@@ -144,15 +144,21 @@ pub async fn judge_everything_stored(db: &Db) -> Result<(), DbError> {
         .fetch_all(db.pool())
         .await?;
     for company in companies.into_iter().map(CompanyId) {
-        for (node, incarnation) in unjudged_logs(db, company).await? {
-            if let Some(context) = load_node(db, node).await? {
-                Ingest::new(db.clone(), context)
-                    .judge_all(incarnation)
-                    .await?;
-            }
-        }
+        judge_stored(db, company).await?;
     }
     Ok(())
+}
+
+/// Judges what is stored and unjudged of one company; whether any log came further.
+pub(crate) async fn judge_stored(db: &Db, company: CompanyId) -> Result<bool, DbError> {
+    let mut further = false;
+    for (node, incarnation) in unjudged_logs(db, company).await? {
+        if let Some(context) = load_node(db, node).await? {
+            let mut ingest = Ingest::new(db.clone(), context);
+            further |= ingest.judge_all(incarnation).await?.is_some();
+        }
+    }
+    Ok(further)
 }
 
 async fn unjudged_logs(

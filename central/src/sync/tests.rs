@@ -127,6 +127,7 @@ impl Edge {
         let connected = EdgeInput::Connected {
             logs: vec![node.head],
             restored: false,
+            hub: domain::restore::FIRST,
             buckets: vec![BucketCursor {
                 bucket: BucketId::Node,
                 change: 0,
@@ -193,6 +194,8 @@ impl Edge {
                 EdgeOutput::MarkStored { .. }
                 | EdgeOutput::BeginIncarnation(_)
                 | EdgeOutput::ServerTime(..)
+                | EdgeOutput::NewHub(_)
+                | EdgeOutput::LoadGrants
                 | EdgeOutput::Ready => {}
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::codec::from_cbor;
-use domain::ids::{LayoutVersion, LeaseNo, NodeId, SeatNo, TripId};
+use domain::ids::{HubIncarnation, LayoutVersion, LeaseNo, NodeId, SeatNo, TripId};
 use domain::lease::{Grant, LeaseStanding, LeaseStatus, TripInventory};
 use domain::seatmap::SeatMap;
 use domain::time::Instant;
@@ -50,8 +50,9 @@ pub async fn load_inventory(
     let company = tx.company().0;
     let id = trip.0 as i64;
     let row = sqlx::query!(
-        "SELECT seat_count, leg_count, layout_version, boarding_closes_ms FROM trip
-         WHERE company_id = $1 AND trip_id = $2",
+        r#"SELECT t.seat_count, t.leg_count, t.layout_version, t.boarding_closes_ms,
+                  t.frozen_by IS NOT NULL AS "frozen!", h.incarnation AS hub
+           FROM trip t, hub h WHERE t.company_id = $1 AND t.trip_id = $2"#,
         company,
         id
     )
@@ -81,6 +82,8 @@ pub async fn load_inventory(
         boarding_closes: row.boarding_closes_ms.into_iter().map(Instant).collect(),
         pool,
         leases: load_leases(tx, trip).await?,
+        hub: HubIncarnation(row.hub as u32),
+        frozen: row.frozen,
     }))
 }
 

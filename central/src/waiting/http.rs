@@ -189,7 +189,7 @@ fn render(decision: &Decision) -> Answer {
     security(()),
     responses((status = 201, body = WaitingView),
         (status = 404, body = Problem, description = "no such trip"),
-        (status = 409, body = Problem, description = "`seats-free` (hold them), `boarding-closed`, `trip-not-running`, `already-waiting`, `too-many-waits`, `waiting-list-full` or `in-flight`"),
+        (status = 409, body = Problem, description = "`seats-free` (hold them), `boarding-closed`, `trip-not-running`, `trip-frozen`, `already-waiting`, `too-many-waits`, `waiting-list-full` or `in-flight`"),
         (status = 422, body = Problem, description = "`no-such-journey`, `party-too-large`, `no-fare` or another wrong member"),
         (status = "default", body = Problem)))]
 pub async fn join(

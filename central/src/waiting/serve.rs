@@ -11,7 +11,8 @@ use super::db::{self, InLine};
 use super::decide::{next_in_line, offer_deadline, over};
 use crate::audit::{self, Actor, Change};
 use crate::booking::{
-    BookingError, Journey, Made, OfferedTo, Stock, Wish, free_what_ran_out, lock_stocks, offer,
+    BookingError, FROZEN, Journey, Made, OfferedTo, Stock, Wish, free_what_ran_out, lock_stocks,
+    offer,
 };
 use crate::db::DbError;
 use crate::http::Api;
@@ -48,6 +49,9 @@ pub(crate) async fn serve(
     let Some(stock) = lock_stocks(tx, this()).await?.remove(&trip) else {
         return Ok(false);
     };
+    if stock.state == FROZEN {
+        return Ok(false);
+    }
     let mut line = vec![];
     for entry in db::line(tx, trip).await? {
         let closes = closes_at(&stock, &entry);

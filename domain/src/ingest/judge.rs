@@ -3,7 +3,7 @@
 
 use super::{
     Case, Effect, IngestState, Judgement, NewTicket, QuarantineReason, ShiftStanding,
-    TicketStanding, TicketState, Verdict,
+    TicketStanding, TicketState, Verdict, unlisted,
 };
 use crate::codec::from_cbor;
 use crate::event::{
@@ -58,7 +58,11 @@ pub fn judge(state: &mut IngestState, event: &SignedEvent) -> Judgement {
             }
         },
         EventBody::LeaseSurrendered(surrender) => judge_surrender(state, event, &surrender),
-        EventBody::Scan(scan) => Judgement::applied(vec![Effect::RecordScan(scan, at)]),
+        EventBody::Scan(scan) => {
+            let lost = unlisted(state, &scan).map(Box::new).map(Effect::KeepSeat);
+            let record = Effect::RecordScan(scan, at);
+            Judgement::applied([record].into_iter().chain(lost).collect())
+        }
         EventBody::PrintAttempted(_) | EventBody::ClockStep(..) => Judgement::applied(vec![]),
     }
 }
@@ -121,6 +125,21 @@ fn coupon_fault(
         .map(|(id, _)| *id)
         .collect();
     (!against.is_empty()).then_some((QuarantineReason::SeatTaken, against))
+}
+
+/// The live tickets that a sale's seats stand against, whoever sold them. A hub that was restored
+/// waits with such a sale while it may not have heard yet that those were taken back.
+pub fn stands_against(state: &IngestState, event: &SignedEvent) -> Vec<TicketId> {
+    let Ok(EventBody::Sale(sale)) = from_cbor::<EventBody>(&event.envelope.body) else {
+        return vec![];
+    };
+    let live = sale.coupons.iter().flat_map(|coupon| {
+        let seat = state.seats.get(&(coupon.trip, coupon.seat));
+        let live = seat.map_or(&[][..], Vec::as_slice);
+        let over = live.iter().filter(|(_, legs)| legs.overlaps(coupon.legs));
+        over.map(|(id, _)| *id)
+    });
+    live.filter(|id| !state.tickets.contains_key(id)).collect()
 }
 
 fn sale_contradicts_itself(sale: &Sale) -> bool {

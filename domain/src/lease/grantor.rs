@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{CLAIMS_MAX, Grant, LeaseRequest, SeatClaim};
-use crate::ids::{LayoutVersion, LeaseEpoch, LeaseNo, NodeId, RequestId, SeatNo, StopSeq, TripId};
+use crate::ids::{
+    HubIncarnation, LayoutVersion, LeaseEpoch, LeaseNo, NodeId, RequestId, SeatNo, StopSeq, TripId,
+};
+use crate::restore::{LEASES_SKIPPED, first_epoch};
 use crate::seatmap::SeatMap;
 use crate::time::Instant;
 use crate::trip::Legs;
@@ -44,6 +47,10 @@ pub struct TripInventory {
     pub pool: SeatMap,
     /// Every lease of the trip, closed ones too: their numbers are never used again.
     pub leases: BTreeMap<(NodeId, LeaseNo), LeaseStanding>,
+    /// Which installation of the hub grants.
+    pub hub: HubIncarnation,
+    /// The hub was restored, and not all who may hold rights on the trip have told of them.
+    pub frozen: bool,
 }
 
 /// How generous the company is.
@@ -98,6 +105,13 @@ pub enum GrantRefusal {
     #[error("this device has had too many leases on this trip")]
     #[n(6)]
     TooManyLeases,
+    /// The hub was restored from a backup and does not know yet who holds what.
+    #[error(
+        "the hub was restored and waits for every device to tell what it holds of this trip: sell \
+         from what this device has, and ask again later"
+    )]
+    #[n(7)]
+    TripFrozen,
 }
 
 fn existing(inventory: &TripInventory, holder: NodeId, request: RequestId) -> Option<&Grant> {
@@ -133,6 +147,9 @@ pub fn decide_grant(
 ) -> Result<Grant, GrantRefusal> {
     if let Some(grant) = existing(inventory, holder, request.request) {
         return Ok(grant.clone());
+    }
+    if inventory.frozen && !weakened(Weakness::NoFreezeAfterRestore) {
+        return Err(GrantRefusal::TripFrozen);
     }
     let asked: usize = request.wants.iter().map(|w| usize::from(w.count)).sum();
     let most = policy.seats_per_request_max.min(CLAIMS_MAX as u16);
@@ -192,15 +209,24 @@ fn next_number(inventory: &TripInventory, holder: NodeId) -> Result<LeaseNo, Gra
     let mut of_holder = inventory
         .leases
         .range((holder, LeaseNo(0))..=(holder, LeaseNo(u16::MAX)));
-    let last = of_holder.next_back().map_or(0, |((_, no), _)| no.0);
-    last.checked_add(1)
+    let last = of_holder.next_back();
+    let (no, epoch) = last.map_or((0, LeaseEpoch(0)), |((_, no), l)| (no.0, l.grant.epoch));
+    // Numbers that an earlier installation gave and this one never heard of are left out.
+    let step = if epoch < first_epoch(inventory.hub) {
+        LEASES_SKIPPED
+    } else {
+        1
+    };
+    no.checked_add(step)
+        .or(no.checked_add(1))
         .map(LeaseNo)
         .ok_or(GrantRefusal::TooManyLeases)
 }
 
 fn next_epoch(inventory: &TripInventory) -> LeaseEpoch {
-    let highest = inventory.leases.values().map(|l| l.grant.epoch.0).max();
-    LeaseEpoch(highest.unwrap_or(0) + 1)
+    let highest = inventory.leases.values().map(|l| l.grant.epoch).max();
+    let highest = highest.unwrap_or(LeaseEpoch(0)).0.saturating_add(1);
+    LeaseEpoch(highest).max(first_epoch(inventory.hub))
 }
 
 impl TripInventory {
@@ -242,6 +268,8 @@ mod tests {
             boarding_closes: (1..=5).map(|h| Instant(h * 3_600_000)).collect(),
             pool: SeatMap::whole(seats),
             leases: BTreeMap::new(),
+            hub: HubIncarnation(1),
+            frozen: false,
         }
     }
 

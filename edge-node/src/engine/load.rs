@@ -7,7 +7,8 @@ use domain::counter::{Catalogue, CounterState};
 use domain::event::{ChainHead, EventBody, ticket_id};
 use domain::fare::FareIndex;
 use domain::ids::{
-    CommandId, Issuer, Kid, LeaseNo, NodeId, NodeIncarnation, RequestId, Seq, TicketId, TripId,
+    CommandId, HubIncarnation, Issuer, Kid, LeaseNo, NodeId, NodeIncarnation, RequestId, Seq,
+    TicketId, TripId,
 };
 use domain::ingest::TicketState;
 use domain::lease::{Grant, SignedGrant};
@@ -49,6 +50,8 @@ pub(super) struct Loaded {
     pub marks: BTreeMap<NodeIncarnation, LogMark>,
     pub marks_dirty: bool,
     pub cursors: Vec<BucketCursor>,
+    /// The installation of the hub that the cursors are of.
+    pub hub: HubIncarnation,
     pub wishes: BTreeMap<RequestId, StoredWish>,
     /// Grants to this node, and which incarnation may sell from each.
     pub grants: BTreeMap<(TripId, LeaseNo), NodeIncarnation>,
@@ -86,6 +89,7 @@ impl Loaded {
                 .collect(),
             marks_dirty: false,
             cursors: vec![],
+            hub: opened.hub,
             wishes: store
                 .wishes()?
                 .into_iter()

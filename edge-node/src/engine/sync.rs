@@ -4,7 +4,7 @@
 
 use domain::counter::decide_accept;
 use domain::event::{ChainHead, EventBody, encode_body};
-use domain::ids::{LeaseNo, NodeIncarnation, RequestId, Seq, TripId};
+use domain::ids::{HubIncarnation, LeaseNo, NodeIncarnation, RequestId, Seq, TripId};
 use domain::ingest::Verdict;
 use domain::lease::{LeaseRequest, SignedGrant};
 use domain::time::Instant;
@@ -30,6 +30,8 @@ pub struct Greeting {
     pub restored: bool,
     /// How far each bucket has been applied.
     pub buckets: Vec<BucketCursor>,
+    /// The installation of the hub that the cursors are of.
+    pub hub: HubIncarnation,
 }
 
 /// What came of a bucket or a lease answer.
@@ -75,7 +77,30 @@ impl Engine {
             logs,
             restored: self.loaded.doubt.is_some(),
             buckets: self.loaded.cursors.clone(),
+            hub: self.loaded.hub,
         }
+    }
+
+    /// The hub was restored from a backup: its buckets are read anew. Leases, log and everything
+    /// that selling needs stay as they are.
+    pub fn begin_hub(&mut self, hub: HubIncarnation) -> Result<(), EngineError> {
+        self.refresh()?;
+        if hub <= self.loaded.hub {
+            return Ok(());
+        }
+        self.write(|store| store.begin_hub(hub))?;
+        let loaded = &mut self.loaded;
+        loaded.hub = hub;
+        loaded.cursors.iter_mut().for_each(|c| c.change = 0);
+        loaded.views.values_mut().for_each(|v| v.listed.clear());
+        Ok(())
+    }
+
+    /// Every grant that this node ever got, for a hub that was restored, with the heads of its
+    /// logs at this moment.
+    pub fn all_grants(&self) -> Result<(Vec<ChainHead>, Vec<SignedGrant>), EngineError> {
+        let grants = self.store.grants()?.into_iter().map(|g| g.signed).collect();
+        Ok((self.greeting().logs, grants))
     }
 
     /// The next events of a log after a position, packed; `None` when there are none.

@@ -91,9 +91,10 @@ pub(super) struct Link {
 
 const fn channel(frame: &EdgeFrame) -> Channel {
     match frame {
-        EdgeFrame::Hello(_) | EdgeFrame::LeaseRequest(_) | EdgeFrame::TimeRequest(_) => {
-            Channel::Control
-        }
+        EdgeFrame::Hello(_)
+        | EdgeFrame::LeaseRequest(_)
+        | EdgeFrame::TimeRequest(_)
+        | EdgeFrame::Report(_) => Channel::Control,
         EdgeFrame::Events(_) => Channel::Events,
         EdgeFrame::BucketAck(_) => Channel::Buckets,
     }
@@ -245,6 +246,7 @@ impl<'a> Talk<'a> {
             logs: greeting.logs,
             restored: greeting.restored,
             buckets: greeting.buckets,
+            hub: greeting.hub,
         });
         self.tell_wishes().await?;
         loop {
@@ -355,6 +357,18 @@ impl<'a> Talk<'a> {
                 engine
                     .call(move |engine| engine.lease_answered(request, &answer, clock::now()))
                     .await??;
+            }
+            EdgeOutput::NewHub(hub) => {
+                engine.call(move |engine| engine.begin_hub(hub)).await??;
+                tracing::warn!(%hub, "the hub was restored: what it says is read anew");
+            }
+            EdgeOutput::LoadGrants => {
+                let (logs, grants) = engine.call(|engine| engine.all_grants()).await??;
+                tracing::info!(
+                    count = grants.len(),
+                    "telling the hub which grants are held"
+                );
+                self.input(EdgeInput::Grants { logs, grants });
             }
             EdgeOutput::ServerTime(at, asked_ms) => {
                 let here = clock::now();

@@ -1,7 +1,8 @@
 //! What the hub told: buckets, grants, answers to lease requests.
 
 use domain::codec::{from_cbor, to_cbor};
-use domain::ids::{LeaseNo, NodeIncarnation, RequestId, TripId};
+use domain::ids::{HubIncarnation, LeaseNo, NodeIncarnation, RequestId, TripId};
+use domain::ingest::TicketState;
 use domain::lease::{LeaseRequest, SignedGrant};
 use domain::time::Instant;
 use rusqlite::params;
@@ -133,6 +134,11 @@ impl Store {
 
     /// Every fact, with its bucket's name.
     pub fn facts(&self) -> Result<Vec<(String, Item)>, StoreError> {
+        let facts = self.facts_by_key()?.into_iter();
+        Ok(facts.map(|(bucket, _, item)| (bucket, item)).collect())
+    }
+
+    fn facts_by_key(&self) -> Result<Vec<(String, String, Item)>, StoreError> {
         let load = || {
             self.db
                 .prepare_cached(sql::FACT_ALL)?
@@ -142,10 +148,30 @@ impl Store {
         let rows = load().map_err(|e| self.error(e))?;
         rows.into_iter()
             .map(|(bucket, key, bytes)| match from_cbor(&bytes) {
-                Ok(item) => Ok((bucket, item)),
+                Ok(item) => Ok((bucket, key, item)),
                 Err(e) => Err(self.bad_row("fact", format!("{bucket} {key}"), e)),
             })
             .collect()
+    }
+
+    /// A hub that was restored: keeps its number, and reads every bucket anew. What the buckets
+    /// said stays until it is said again, but for tickets that may be lost with the hub: a scanner
+    /// shall not find those on its manifest.
+    pub fn begin_hub(&mut self, hub: HubIncarnation) -> Result<(), StoreError> {
+        let facts = self.facts_by_key()?;
+        self.transact(|tx| {
+            tx.execute(sql::META_SET, params!["hub", hub.to_string()])?;
+            tx.execute(sql::CURSOR_REWIND, [])?;
+            for (bucket, key, item) in &facts {
+                if let Item::Ticket(ticket) = item
+                    && ticket.state != TicketState::Void
+                {
+                    tx.prepare_cached(sql::FACT_DROP)?
+                        .execute(params![bucket, key])?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Every grant to this node, those of older incarnations first.

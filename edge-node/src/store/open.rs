@@ -1,6 +1,7 @@
 //! Opening: settings, migrations, and the checks that nothing is written before.
 
 use domain::ids::{NodeId, NodeIncarnation};
+use domain::restore::FIRST;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Disk, Opened, Settings, Store, StoreError, sql};
@@ -69,6 +70,10 @@ pub(super) fn open(
     let opened = Opened {
         incarnation,
         doubt: meta(&db, "doubt").map_err(of)?.is_some(),
+        hub: meta(&db, "hub")
+            .map_err(of)?
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(FIRST),
     };
     db.set_prepared_statement_cache_capacity(sql::ALL.len());
     let store = Store {

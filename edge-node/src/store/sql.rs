@@ -36,6 +36,8 @@ statements! {
     FACT_SET = "INSERT INTO fact (bucket, key, item) VALUES (?1, ?2, ?3)
         ON CONFLICT (bucket, key) DO UPDATE SET item = excluded.item";
     FACT_ALL = "SELECT bucket, key, item FROM fact ORDER BY bucket, key";
+    FACT_DROP = "DELETE FROM fact WHERE bucket = ?1 AND key = ?2";
+    CURSOR_REWIND = "UPDATE bucket_cursor SET change = 0";
     GRANT_ADD = "INSERT INTO grant_received (trip, lease_no, incarnation, signed)
         VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
     GRANT_ALL = "SELECT trip, lease_no, incarnation, signed FROM grant_received

@@ -198,6 +198,7 @@ fn edge_hears(chunk: BucketChunk) -> Vec<EdgeOutput> {
         logs: vec![],
         restored: false,
         buckets: vec![],
+        hub: domain::restore::FIRST,
     };
     edge.handle_input(connected, Uptime(0));
     edge.handle_input(EdgeInput::Frame(welcome), Uptime(0));

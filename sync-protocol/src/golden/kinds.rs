@@ -11,7 +11,7 @@ use domain::scan::ScanAnswer;
 use domain::ticket::{KeyMaterial, KeyRecord, Suite};
 
 use crate::frame::{
-    BucketCursor, BucketId, EdgeFrame, HubFrame, Item, LeaseAnswer, ListedTicket, Welcome,
+    BucketCursor, BucketId, EdgeFrame, Hello, HubFrame, Item, LeaseAnswer, ListedTicket, Welcome,
 };
 
 macro_rules! kinds {
@@ -25,7 +25,8 @@ macro_rules! kinds {
 }
 
 kinds!(edge_kind, EDGE_KINDS, EdgeFrame, {
-    EdgeFrame::Hello(_) => "edge-hello",
+    EdgeFrame::Hello(Hello { hub: None, .. }) => "edge-hello",
+    EdgeFrame::Hello(Hello { hub: Some(_), .. }) => "edge-hello-restored-hub",
     EdgeFrame::Events(_) => "edge-events",
     EdgeFrame::LeaseRequest(_) => "edge-lease-request",
     EdgeFrame::BucketAck(BucketCursor { bucket: BucketId::Node, .. }) => "edge-bucket-ack-node",
@@ -33,9 +34,11 @@ kinds!(edge_kind, EDGE_KINDS, EdgeFrame, {
     EdgeFrame::BucketAck(BucketCursor { bucket: BucketId::Trip(_), .. }) => "edge-bucket-ack-trip",
     EdgeFrame::BucketAck(BucketCursor { bucket: BucketId::Station(_), .. }) => "edge-bucket-ack-station",
     EdgeFrame::TimeRequest(_) => "edge-time-request",
+    EdgeFrame::Report(_) => "edge-report",
 });
 
 kinds!(hub_kind, HUB_KINDS, HubFrame, {
+    HubFrame::Welcome(Welcome { tell_grants: true, .. }) => "hub-welcome-tell-grants",
     HubFrame::Welcome(Welcome { begin: None, .. }) => "hub-welcome",
     HubFrame::Welcome(Welcome { begin: Some(_), .. }) => "hub-welcome-begin",
     HubFrame::Stored(_) => "hub-stored",
@@ -48,9 +51,11 @@ kinds!(hub_kind, HUB_KINDS, HubFrame, {
     HubFrame::Lease(_, LeaseAnswer::Refused(GrantRefusal::SoldOut)) => "hub-lease-refused-sold-out",
     HubFrame::Lease(_, LeaseAnswer::Refused(GrantRefusal::Frozen)) => "hub-lease-refused-frozen",
     HubFrame::Lease(_, LeaseAnswer::Refused(GrantRefusal::TooManyLeases)) => "hub-lease-refused-too-many-leases",
+    HubFrame::Lease(_, LeaseAnswer::Refused(GrantRefusal::TripFrozen)) => "hub-lease-refused-trip-frozen",
     HubFrame::Bucket(_) => "hub-bucket",
     HubFrame::Time(..) => "hub-time",
     HubFrame::Refused(_) => "hub-refused",
+    HubFrame::Reported(_) => "hub-reported",
 });
 
 kinds!(item_kind, ITEM_KINDS, Item, {

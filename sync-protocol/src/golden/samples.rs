@@ -8,8 +8,9 @@ use domain::event::{
 };
 use domain::fare::{FareRow, FareTable};
 use domain::ids::{
-    EventHash, Issuer, Kid, LayoutVersion, LeaseEpoch, LeaseNo, NodeId, NodeIncarnation, RequestId,
-    SaleOrdinal, SeatNo, Seq, ShiftNo, StopCode, StopSeq, TicketId, TripId,
+    EventHash, HubIncarnation, Issuer, Kid, LayoutVersion, LeaseEpoch, LeaseNo, NodeId,
+    NodeIncarnation, RequestId, SaleOrdinal, SeatNo, Seq, ShiftNo, StopCode, StopSeq, TicketId,
+    TripId,
 };
 use domain::ingest::{QuarantineReason, TicketState, Verdict};
 use domain::layout::{Seat, SeatAttributes, SeatLayout};
@@ -25,8 +26,8 @@ use uuid::Uuid;
 
 use crate::batch::EventBatch;
 use crate::frame::{
-    BucketChunk, BucketCursor, BucketId, EdgeFrame, Hello, HubFrame, Item, LeaseAnswer,
-    ListedTicket, LogHead, SeqVerdict, StoredMark, Welcome,
+    BucketChunk, BucketCursor, BucketId, EdgeFrame, GrantReport, Hello, HubFrame, Item,
+    LeaseAnswer, ListedTicket, LogHead, SeqVerdict, StoredMark, Welcome,
 };
 
 /// Whose log the samples are from.
@@ -84,6 +85,21 @@ pub(super) fn edge_frames() -> Vec<EdgeFrame> {
                 bucket: BucketId::Company,
                 change: 12,
             }],
+            hub: None,
+        }),
+        EdgeFrame::Hello(Hello {
+            version: 1,
+            logs: vec![LogHead::from(ChainHead::empty(INCARNATION))],
+            restored: false,
+            buckets: vec![],
+            hub: Some(HubIncarnation(478_080)),
+        }),
+        EdgeFrame::Report(GrantReport {
+            hub: HubIncarnation(478_080),
+            logs: vec![LogHead::from(ChainHead::empty(INCARNATION))],
+            piece: 0,
+            pieces: 2,
+            grants: vec![SignedGrant::sign(&grant(), &hub_key())],
         }),
         EdgeFrame::Events(EventBatch::pack(&events()).unwrap()),
         EdgeFrame::LeaseRequest(LeaseRequest {
@@ -108,7 +124,7 @@ pub(super) fn hub_frames() -> Vec<HubFrame> {
     let mut frames = vec![
         HubFrame::Welcome(Welcome {
             version: 1,
-            hub_incarnation: 1,
+            hub_incarnation: HubIncarnation(1),
             now: NOW,
             stored: vec![mark()],
             begin: None,
@@ -116,14 +132,25 @@ pub(super) fn hub_frames() -> Vec<HubFrame> {
                 BucketId::Node,
                 BucketId::Station(StopCode("LSK".to_owned())),
             ],
+            tell_grants: false,
         }),
         HubFrame::Welcome(Welcome {
             version: 1,
-            hub_incarnation: 2,
+            hub_incarnation: HubIncarnation(2),
             now: NOW,
             stored: vec![],
             begin: Some(NodeIncarnation(3)),
             buckets: vec![],
+            tell_grants: false,
+        }),
+        HubFrame::Welcome(Welcome {
+            version: 1,
+            hub_incarnation: HubIncarnation(478_080),
+            now: NOW,
+            stored: vec![mark()],
+            begin: None,
+            buckets: vec![BucketId::Node],
+            tell_grants: true,
         }),
         HubFrame::Stored(mark()),
         HubFrame::Verdicts(mark(), verdicts()),
@@ -141,6 +168,7 @@ pub(super) fn hub_frames() -> Vec<HubFrame> {
         }),
         HubFrame::Time(86_400_000, NOW),
         HubFrame::Refused("this device is not known: ask the office".to_owned()),
+        HubFrame::Reported(HubIncarnation(478_080)),
     ];
     let refusals = [
         GrantRefusal::UnknownTrip,
@@ -150,6 +178,7 @@ pub(super) fn hub_frames() -> Vec<HubFrame> {
         GrantRefusal::SoldOut,
         GrantRefusal::Frozen,
         GrantRefusal::TooManyLeases,
+        GrantRefusal::TripFrozen,
     ];
     frames.extend(refusals.map(|why| lease(LeaseAnswer::Refused(why))));
     frames

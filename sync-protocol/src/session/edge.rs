@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use domain::event::ChainHead;
-use domain::ids::{NodeIncarnation, RequestId, Seq};
-use domain::lease::LeaseRequest;
+use domain::ids::{HubIncarnation, NodeIncarnation, RequestId, Seq};
+use domain::lease::{LeaseRequest, SignedGrant};
+use domain::restore::FIRST;
 use domain::time::Instant;
 
 use crate::batch::EventBatch;
@@ -13,9 +14,11 @@ use crate::frame::{
     SeqVerdict, Welcome,
 };
 use crate::session::edge::buckets::BucketReader;
+use crate::session::edge::report::Report;
 use crate::uptime::Uptime;
 
 mod buckets;
+mod report;
 
 /// Batches on their way at once.
 const BATCHES_IN_FLIGHT_MAX: usize = 4;
@@ -35,6 +38,8 @@ enum Timer {
     Events,
     /// Lease requests have no answer: ask again, with the same request ids.
     Leases,
+    /// The hub has not said that it has the grants: tell them again.
+    Report,
     /// Time to ask for the time.
     ServerTime,
 }
@@ -51,6 +56,8 @@ pub enum EdgeInput {
         restored: bool,
         /// Bucket cursors.
         buckets: Vec<BucketCursor>,
+        /// The installation of the hub that they are of: the highest ever seen.
+        hub: HubIncarnation,
     },
     /// A frame came.
     Frame(HubFrame),
@@ -62,6 +69,13 @@ pub enum EdgeInput {
     Checkpointed(BucketCursor),
     /// Somebody at the counter wants seats.
     WantLease(LeaseRequest),
+    /// The answer to [`EdgeOutput::LoadGrants`].
+    Grants {
+        /// Heads of the logs, the running one last.
+        logs: Vec<ChainHead>,
+        /// Every grant that the node ever got and still keeps.
+        grants: Vec<SignedGrant>,
+    },
 }
 
 /// What the machine wants done.
@@ -105,6 +119,11 @@ pub enum EdgeOutput {
     LeaseAnswered(RequestId, LeaseAnswer),
     /// The hub's time, and how long the question took, in ms.
     ServerTime(Instant, u64),
+    /// The hub was restored, and this is its installation from here on: keep its number, and begin
+    /// every bucket anew, from 0.
+    NewHub(HubIncarnation),
+    /// Load every grant to this node, say `Grants`.
+    LoadGrants,
     /// The hub knows us: synchronisation runs.
     Ready,
     /// The hub will not go on, in its words.
@@ -119,7 +138,7 @@ struct LogProgress {
 }
 
 /// The node's side of one connection. A new connection takes a new machine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct EdgeSession {
     ready: bool,
     hello: Option<Hello>,
@@ -129,8 +148,29 @@ pub struct EdgeSession {
     loading: bool,
     wishes: BTreeMap<RequestId, LeaseRequest>,
     buckets: BucketReader,
+    hub: HubIncarnation,
+    report: Report,
     timers: BTreeMap<Timer, Uptime>,
     out: VecDeque<EdgeOutput>,
+}
+
+impl Default for EdgeSession {
+    fn default() -> Self {
+        Self {
+            ready: false,
+            hello: None,
+            early: vec![],
+            logs: BTreeMap::new(),
+            in_flight: VecDeque::new(),
+            loading: false,
+            wishes: BTreeMap::new(),
+            buckets: BucketReader::default(),
+            hub: FIRST,
+            report: Report::default(),
+            timers: BTreeMap::new(),
+            out: VecDeque::new(),
+        }
+    }
 }
 
 impl EdgeSession {
@@ -161,7 +201,9 @@ impl EdgeSession {
                 logs,
                 restored,
                 buckets,
+                hub,
             } => {
+                self.hub = hub;
                 self.connected(&logs, restored, buckets, now);
             }
             EdgeInput::Frame(frame) => self.handle_frame(frame, now),
@@ -187,6 +229,10 @@ impl EdgeSession {
                 }
                 self.wishes.insert(request.request, request);
             }
+            EdgeInput::Grants { logs, grants } => {
+                self.report.prepare(self.hub, &logs, grants);
+                self.tell_grants(now);
+            }
         }
         self.schedule_events();
     }
@@ -210,6 +256,7 @@ impl EdgeSession {
                 }
                 Timer::Events => self.rewind(),
                 Timer::Leases => self.ask_for_leases(now),
+                Timer::Report => self.tell_grants(now),
                 Timer::ServerTime => {
                     self.send(EdgeFrame::TimeRequest(now.0));
                     for cursor in self.buckets.cursors() {
@@ -247,6 +294,7 @@ impl EdgeSession {
             logs: logs.iter().map(|head| LogHead::from(*head)).collect(),
             restored,
             buckets: buckets.clone(),
+            hub: self.hub.is_restored().then_some(self.hub),
         };
         self.buckets = BucketReader::new(buckets);
         self.hello = Some(hello.clone());
@@ -287,6 +335,12 @@ impl EdgeSession {
                 let outputs = self.buckets.handle_chunk(chunk);
                 self.out.extend(outputs);
             }
+            HubFrame::Reported(hub) => {
+                if hub == self.hub {
+                    self.report.clear();
+                    self.timers.remove(&Timer::Report);
+                }
+            }
             HubFrame::Time(asked, at) => {
                 self.out
                     .push_back(EdgeOutput::ServerTime(at, now.0.saturating_sub(asked)));
@@ -295,10 +349,13 @@ impl EdgeSession {
     }
 
     fn welcomed(&mut self, welcome: &Welcome, now: Uptime) {
-        if self.ready {
+        if self.ready || !self.accept_hub(welcome.hub_incarnation) {
             return;
         }
         self.ready = true;
+        if welcome.tell_grants {
+            self.out.push_back(EdgeOutput::LoadGrants);
+        }
         self.timers.remove(&Timer::Greeting);
         self.timers
             .insert(Timer::ServerTime, now.plus_ms(TIME_EVERY_MS));
@@ -322,6 +379,37 @@ impl EdgeSession {
         for frame in core::mem::take(&mut self.early) {
             self.handle_frame(frame, now);
         }
+    }
+
+    /// Takes the hub's word for which installation it is. A higher one than ever seen was restored
+    /// from a backup: what its buckets say is read anew. A lower one is a copy that the company no
+    /// longer runs, or runs beside the one in force: nothing is told to it.
+    fn accept_hub(&mut self, hub: HubIncarnation) -> bool {
+        if hub < self.hub {
+            self.timers.clear();
+            self.out.push_back(EdgeOutput::Refused(format!(
+                "this hub is installation {hub}, this device has worked with {}: an old copy of \
+                 the hub answers; have the office stop it, or restore it anew",
+                self.hub
+            )));
+            return false;
+        }
+        if hub > self.hub {
+            self.hub = hub;
+            self.buckets.begin_anew();
+            self.out.push_back(EdgeOutput::NewHub(hub));
+        }
+        true
+    }
+
+    fn tell_grants(&mut self, now: Uptime) {
+        let pieces = self.report.pieces();
+        if pieces.is_empty() {
+            return;
+        }
+        let frames = pieces.iter().cloned().map(EdgeFrame::Report);
+        self.out.extend(frames.map(EdgeOutput::Send));
+        self.timers.insert(Timer::Report, now.plus_ms(RETRY_MS));
     }
 
     fn ask_for_leases(&mut self, now: Uptime) {

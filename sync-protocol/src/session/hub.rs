@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use domain::codec::to_cbor;
-use domain::ids::{NodeIncarnation, RequestId, Seq};
-use domain::lease::LeaseRequest;
+use domain::ids::{HubIncarnation, NodeIncarnation, RequestId, Seq};
+use domain::lease::{LeaseRequest, SignedGrant};
+use domain::restore::FIRST;
 use domain::time::Instant;
 use domain::weaken::{Weakness, weakened};
 
 use crate::batch::EventBatch;
 use crate::frame::{
-    BucketChunk, BucketCursor, BucketId, EdgeFrame, Hello, HubFrame, Item, LeaseAnswer,
-    PROTOCOL_VERSION, SeqVerdict, StoredMark, Welcome,
+    BucketChunk, BucketCursor, BucketId, EdgeFrame, GrantReport, Hello, HubFrame, Item,
+    LeaseAnswer, LogHead, PROTOCOL_VERSION, SeqVerdict, StoredMark, Welcome,
 };
+use crate::session::REPORT_PIECES_MAX;
 use crate::uptime::Uptime;
 
 /// Batches that the driver may have in hand at once; what comes beyond is dropped and resent.
@@ -39,6 +41,8 @@ pub enum HubInput {
     Judged(StoredMark, Vec<SeqVerdict>),
     /// A lease request has its answer.
     Lease(RequestId, LeaseAnswer),
+    /// The answer to [`HubOutput::TakeGrants`]: they are kept, durably, or were not this time.
+    GrantsTaken(bool),
     /// A bucket has changed, or is to be sent from now on.
     BucketChanged(BucketId),
     /// The answer to [`HubOutput::LoadBucket`]: the facts after `after`, up to `checkpoint`.
@@ -65,6 +69,14 @@ pub enum HubOutput {
     Store(EventBatch),
     /// Decide a lease request, answer `Lease`.
     DecideLease(LeaseRequest),
+    /// The node has told all grants that it holds: keep those that are signed and not known,
+    /// answer `GrantsTaken`.
+    TakeGrants {
+        /// The heads of its logs when it told.
+        logs: Vec<LogHead>,
+        /// The grants, unchecked.
+        grants: Vec<SignedGrant>,
+    },
     /// Load what a bucket holds after a change, answer `BucketLoaded`.
     LoadBucket {
         /// Which bucket.
@@ -88,16 +100,38 @@ struct BucketProgress {
 }
 
 /// The hub's side of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct HubSession {
     ready: bool,
     greeting: bool,
     /// Said again when the hello comes again, because the first one was lost.
     welcome: Option<Welcome>,
     cursors: BTreeMap<BucketId, u64>,
+    /// The installation of the hub that the cursors are of.
+    cursors_of: HubIncarnation,
     storing: usize,
     buckets: BTreeMap<BucketId, BucketProgress>,
+    /// Pieces of the node's grants, until all are there.
+    pieces: BTreeMap<u32, GrantReport>,
+    taking: bool,
     out: VecDeque<HubOutput>,
+}
+
+impl Default for HubSession {
+    fn default() -> Self {
+        Self {
+            ready: false,
+            greeting: false,
+            welcome: None,
+            cursors: BTreeMap::new(),
+            cursors_of: FIRST,
+            storing: 0,
+            buckets: BTreeMap::new(),
+            pieces: BTreeMap::new(),
+            taking: false,
+            out: VecDeque::new(),
+        }
+    }
 }
 
 impl HubSession {
@@ -147,6 +181,13 @@ impl HubSession {
             HubInput::NotStored => self.storing = self.storing.saturating_sub(1),
             HubInput::Judged(mark, exceptions) => self.send(HubFrame::Verdicts(mark, exceptions)),
             HubInput::Lease(request, answer) => self.send(HubFrame::Lease(request, answer)),
+            HubInput::GrantsTaken(kept) => {
+                self.taking = false;
+                if let (true, Some(welcome)) = (kept, &self.welcome) {
+                    let hub = welcome.hub_incarnation;
+                    self.send(HubFrame::Reported(hub));
+                }
+            }
             HubInput::BucketChanged(bucket) => {
                 if self.ready {
                     let acked = self.cursors.get(&bucket).copied().unwrap_or(0);
@@ -195,6 +236,7 @@ impl HubSession {
                     return;
                 }
                 self.greeting = true;
+                self.cursors_of = hello.hub();
                 self.cursors = hello
                     .buckets
                     .iter()
@@ -209,6 +251,30 @@ impl HubSession {
             }
             EdgeFrame::BucketAck(cursor) => self.handle_ack(cursor),
             EdgeFrame::TimeRequest(asked) => self.out.push_back(HubOutput::TellTime(asked)),
+            EdgeFrame::Report(piece) => self.handle_report(piece),
+        }
+    }
+
+    /// Takes a piece of the node's grants. Those of another telling are forgotten: the node repeats
+    /// all of them until it hears `Reported`.
+    fn handle_report(&mut self, piece: GrantReport) {
+        let ours = self.welcome.as_ref().map(|w| w.hub_incarnation);
+        let sound = piece.pieces <= REPORT_PIECES_MAX && piece.piece < piece.pieces;
+        if self.taking || Some(piece.hub) != ours || !sound {
+            return;
+        }
+        let same = |p: &GrantReport| p.pieces == piece.pieces && p.logs == piece.logs;
+        if !self.pieces.values().all(same) {
+            self.pieces.clear();
+        }
+        let count = piece.pieces as usize;
+        let logs = piece.logs.clone();
+        self.pieces.insert(piece.piece, piece);
+        if self.pieces.len() == count {
+            self.taking = true;
+            let pieces = core::mem::take(&mut self.pieces);
+            let grants = pieces.into_values().flat_map(|p| p.grants).collect();
+            self.out.push_back(HubOutput::TakeGrants { logs, grants });
         }
     }
 
@@ -230,6 +296,10 @@ impl HubSession {
     fn welcome(&mut self, welcome: Welcome) {
         self.ready = true;
         self.greeting = false;
+        // Change numbers of a hub that is lost mean something else here.
+        if self.cursors_of != welcome.hub_incarnation {
+            self.cursors.clear();
+        }
         let buckets = welcome.buckets.clone();
         self.welcome = Some(welcome.clone());
         self.send(HubFrame::Welcome(welcome));

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use domain::event::{ChainHead, Envelope, EventBody, SignedEvent, encode_body};
-use domain::ids::{EventHash, NodeId, NodeIncarnation, RequestId, Seq, StopSeq, TripId};
+use domain::ids::{
+    EventHash, HubIncarnation, NodeId, NodeIncarnation, RequestId, Seq, StopSeq, TripId,
+};
 use domain::ingest::{Admission, admit};
 use domain::layout::{Seat, SeatAttributes, SeatLayout};
-use domain::lease::{GrantRefusal, LeaseRequest, SeatWant};
+use domain::lease::{GrantRefusal, LeaseRequest, SeatWant, SignedGrant};
+use domain::restore::FIRST;
 use domain::time::Instant;
 use ed25519_dalek::SigningKey;
 use uuid::Uuid;
@@ -94,6 +97,11 @@ struct Pair {
     dice: Dice,
     faults: bool,
     now: Uptime,
+    /// Which installation the hub is, and the highest that the node has seen.
+    hub_is: HubIncarnation,
+    seen: HubIncarnation,
+    grants: Vec<SignedGrant>,
+    told: Option<Vec<SignedGrant>>,
 }
 
 impl Pair {
@@ -114,6 +122,10 @@ impl Pair {
             dice: Dice(seed),
             faults,
             now: Uptime(0),
+            hub_is: FIRST,
+            seen: FIRST,
+            grants: vec![],
+            told: None,
         }
     }
 
@@ -183,6 +195,16 @@ impl Pair {
             }
             EdgeOutput::LeaseAnswered(request, _) => self.answers.push(request),
             EdgeOutput::Refused(why) => panic!("refused: {why}"),
+            EdgeOutput::NewHub(hub) => {
+                self.seen = hub;
+                self.applied.clear();
+            }
+            EdgeOutput::LoadGrants => {
+                let logs = vec![self.head()];
+                let grants = self.grants.clone();
+                self.edge
+                    .handle_input(EdgeInput::Grants { logs, grants }, self.now);
+            }
             EdgeOutput::Judged { .. }
             | EdgeOutput::BeginIncarnation(_)
             | EdgeOutput::ServerTime(..)
@@ -214,7 +236,7 @@ impl Pair {
             HubOutput::Send(frame) => return self.post(false, frame.to_bytes()),
             HubOutput::Greet(hello) => HubInput::Welcome(Welcome {
                 version: PROTOCOL_VERSION,
-                hub_incarnation: 1,
+                hub_incarnation: self.hub_is,
                 now: Instant(0),
                 stored: hello
                     .logs
@@ -226,7 +248,13 @@ impl Pair {
                     .collect(),
                 begin: None,
                 buckets: vec![BucketId::Company, BucketId::Node],
+                tell_grants: self.hub_is.is_restored() && self.told.is_none(),
             }),
+            HubOutput::TakeGrants { logs, grants } => {
+                assert_eq!(logs.len(), 1);
+                self.told = Some(grants);
+                HubInput::GrantsTaken(true)
+            }
             HubOutput::Store(batch) => self.store(&batch),
             HubOutput::DecideLease(request) => {
                 self.decided.push(request.request);
@@ -262,6 +290,7 @@ impl Pair {
                 logs,
                 restored: false,
                 buckets,
+                hub: self.seen,
             },
             self.now,
         );
@@ -302,6 +331,7 @@ impl Pair {
         self.edge.is_drained()
             && self.stored == self.log
             && self.marked == self.head().seq
+            && (!self.hub_is.is_restored() || self.told.is_some())
             && buckets.iter().all(|b| {
                 self.applied
                     .get(b)
@@ -408,6 +438,7 @@ fn a_node_of_another_protocol_is_told_to_update() {
         logs: vec![],
         restored: false,
         buckets: vec![],
+        hub: None,
     };
     hub.handle_input(HubInput::Frame(EdgeFrame::Hello(hello)), Uptime(0));
     let Some(HubOutput::Send(HubFrame::Refused(why))) = hub.poll_output() else {
@@ -440,15 +471,17 @@ fn what_changes_while_an_empty_bucket_is_loaded_is_loaded_next() {
         logs: vec![],
         restored: false,
         buckets: vec![],
+        hub: None,
     };
     hub.handle_input(HubInput::Frame(EdgeFrame::Hello(hello)), Uptime(0));
     let welcome = Welcome {
         version: PROTOCOL_VERSION,
-        hub_incarnation: 1,
+        hub_incarnation: FIRST,
         now: Instant(0),
         stored: vec![],
         begin: None,
         buckets: vec![BucketId::Node],
+        tell_grants: false,
     };
     hub.handle_input(HubInput::Welcome(welcome), Uptime(0));
     hub.handle_input(HubInput::BucketChanged(BucketId::Node), Uptime(0));
@@ -465,4 +498,79 @@ fn what_changes_while_an_empty_bucket_is_loaded_is_loaded_next() {
         after: 0,
     };
     assert_eq!(hub.poll_output(), Some(load));
+}
+
+fn signed_grant(n: u16, claims: u16) -> SignedGrant {
+    let legs = domain::trip::Legs::new(StopSeq(0), StopSeq(2)).unwrap();
+    let claims = (1..=claims).map(|seat| domain::lease::SeatClaim {
+        seat: domain::ids::SeatNo(seat),
+        legs,
+    });
+    let grant = domain::lease::Grant {
+        trip: TripId(1),
+        lease_no: domain::ids::LeaseNo(n),
+        holder: NODE,
+        epoch: domain::ids::LeaseEpoch(n.into()),
+        boarding: StopSeq(0),
+        claims: claims.collect(),
+        layout_version: domain::ids::LayoutVersion(1),
+        sell_until: Instant(0),
+        request: RequestId(Uuid::from_u128(n.into())),
+    };
+    SignedGrant::sign(&grant, &SigningKey::from_bytes(&[4; 32]))
+}
+
+/// The hub was lost and comes back from a backup: it has less of the log, and its buckets count
+/// from elsewhere.
+#[test]
+fn a_restored_hub_gets_log_grants_and_cursors_anew_over_a_bad_network() {
+    for seed in 1..40 {
+        let mut pair = Pair::new(seed, 200, true);
+        pair.connect();
+        pair.drive_until_converged(&format!("seed {seed}"));
+        pair.hub_is = HubIncarnation(478_080 + seed as u32);
+        pair.stored.truncate(20);
+        pair.marked = Seq(20);
+        // What the node had to change 3 was something else.
+        pair.changes = 2;
+        pair.grants = (1..200).map(|n| signed_grant(n, 300)).collect();
+        pair.reconnect();
+        pair.drive_until_converged(&format!("seed {seed}, restored"));
+        assert_eq!(pair.told.as_ref(), Some(&pair.grants), "seed {seed}");
+        assert_eq!(pair.seen, pair.hub_is);
+        for (change, items) in pair.applied.values() {
+            assert_eq!((*change, items.len()), (2, 2), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_hub_older_than_one_that_was_seen_is_told_nothing() {
+    let mut edge = EdgeSession::new();
+    let connected = EdgeInput::Connected {
+        logs: vec![],
+        restored: false,
+        buckets: vec![],
+        hub: HubIncarnation(9),
+    };
+    edge.handle_input(connected, Uptime(0));
+    let welcome = Welcome {
+        version: PROTOCOL_VERSION,
+        hub_incarnation: HubIncarnation(8),
+        now: Instant(0),
+        stored: vec![],
+        begin: None,
+        buckets: vec![],
+        tell_grants: false,
+    };
+    while edge.poll_output().is_some() {}
+    edge.handle_input(EdgeInput::Frame(HubFrame::Welcome(welcome)), Uptime(0));
+    let Some(EdgeOutput::Refused(why)) = edge.poll_output() else {
+        panic!("it is refused");
+    };
+    assert!(
+        why.contains("installation 8") && why.contains("with 9"),
+        "{why}"
+    );
+    assert_eq!((edge.poll_output(), edge.poll_timeout()), (None, None));
 }

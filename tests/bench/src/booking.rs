@@ -2,7 +2,6 @@
 //! over a year's worth of rows.
 
 mod client;
-mod load;
 mod raw;
 
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use crate::dice::Dice;
 use crate::report::{median, per_s, rounded};
 use crate::say;
 use client::Client;
-use load::Loaded;
+use system_tests::load::{self, Loaded, Stock};
 
 /// Who books at once.
 const CLIENTS: usize = 32;
@@ -102,7 +101,11 @@ fn measure_at(place: &Place, quick: bool, seed: u64, amount: Amount) -> Result<B
         "storing {} trips and {} tickets",
         amount.trips, amount.tickets
     ));
-    let loaded = runtime.block_on(load::load(hub.postgres_url(), amount))?;
+    let stock = Stock {
+        trips: amount.trips,
+        tickets: amount.tickets,
+    };
+    let loaded = runtime.block_on(load::load(hub.postgres_url(), stock))?;
     let loaded = Arc::new(loaded);
     let address = hub.base().trim_start_matches("http://").to_owned();
 
@@ -257,7 +260,7 @@ async fn search(
             let mut client = Client::connect(&address, "").await?;
             let mut took = vec![];
             for n in 0..count.div_ceil(SEARCHERS) {
-                let path = loaded.wish(&mut dice);
+                let path = loaded.wish(|n| dice.below(n));
                 let began = Instant::now();
                 let found = client.get_bytes(&path).await?;
                 let ms = began.elapsed().as_secs_f64() * 1_000.0;

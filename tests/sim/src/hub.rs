@@ -4,20 +4,23 @@
 
 mod buckets;
 pub mod ingest;
+pub mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::event::SignedEvent;
 use domain::ids::{
-    EventHash, Issuer, LeaseNo, NodeId, NodeIncarnation, RequestId, Seq, ShiftNo, TicketId, TripId,
+    EventHash, HubIncarnation, Issuer, LeaseNo, NodeId, NodeIncarnation, RequestId, Seq, ShiftNo,
+    TicketId, TripId,
 };
-use domain::ingest::{Case, ShiftStanding, TicketState};
+use domain::ingest::{Case, ShiftStanding, TicketState, Unlisted};
 use domain::lease::{
-    GrantRefusal, LeasePolicy, LeaseRequest, LeaseStanding, LeaseStatus, SeatClaim, SignedGrant,
-    TripInventory, decide_grant,
+    Grant, GrantRefusal, LeasePolicy, LeaseRequest, LeaseStanding, LeaseStatus, SeatClaim,
+    SignedGrant, TripInventory, decide_grant,
 };
 use domain::ledger::Entry;
 use domain::money::Minor;
+use domain::restore::{Awaited, FIRST};
 use domain::seatmap::SeatMap;
 use domain::ticket::{KeyRecord, SignedTicket};
 use domain::time::{Instant, Zone};
@@ -73,7 +76,7 @@ pub struct Block {
 }
 
 /// What the hub has committed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone)]
 pub struct Disk {
     /// Known devices.
     pub nodes: BTreeMap<NodeId, NodeRecord>,
@@ -105,6 +108,43 @@ pub struct Disk {
     pub scans: usize,
     /// Change logs.
     pub buckets: Buckets,
+    /// Which installation of the hub this is.
+    pub incarnation: HubIncarnation,
+    /// Nodes that have to tell what they hold, since a restore.
+    pub awaited: BTreeMap<NodeId, Awaited>,
+    /// Trips whose pool waits for them.
+    pub frozen: BTreeSet<TripId>,
+    /// Tickets of the hub that are lost, seen by a validator.
+    pub unlisted: Vec<Unlisted>,
+    /// What of their seats is kept from being sold.
+    pub kept: Vec<(TripId, SeatClaim)>,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            forks: BTreeMap::new(),
+            trips: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            grants: BTreeMap::new(),
+            blocks: vec![],
+            tickets: BTreeMap::new(),
+            voided: BTreeMap::new(),
+            shifts: BTreeMap::new(),
+            ledger: vec![],
+            cases: vec![],
+            scans: 0,
+            buckets: Buckets::default(),
+            incarnation: FIRST,
+            awaited: BTreeMap::new(),
+            frozen: BTreeSet::new(),
+            unlisted: vec![],
+            kept: vec![],
+        }
+    }
 }
 
 /// The hub.
@@ -140,6 +180,9 @@ impl Hub {
         for block in self.disk.blocks.iter().filter(|b| b.trip == trip) {
             pool.mark_taken(block.claim.seat, block.claim.legs);
         }
+        for (_, claim) in self.disk.kept.iter().filter(|(t, _)| *t == trip) {
+            pool.mark_taken(claim.seat, claim.legs);
+        }
         for ticket in self.disk.tickets.values() {
             if ticket.ticket.claim.trip == trip && ticket.state == TicketState::Live {
                 pool.mark_taken(ticket.ticket.claim.seat, ticket.legs);
@@ -156,6 +199,8 @@ impl Hub {
                 .collect(),
             pool,
             leases,
+            hub: self.disk.incarnation,
+            frozen: self.disk.frozen.contains(&trip),
         })
     }
 
@@ -189,6 +234,12 @@ impl Hub {
             },
         );
         self.disk.grants.insert(key, signed.clone());
+        self.publish_grant(&grant, &signed);
+        LeaseAnswer::Granted(signed)
+    }
+
+    fn publish_grant(&mut self, grant: &Grant, signed: &SignedGrant) {
+        let node = grant.holder;
         let name = format!("grant:{node}:{}:{}", grant.trip, grant.lease_no);
         let buckets = &mut self.disk.buckets;
         buckets.publish(&format!("node:{node}"), &name, Item::Grant(signed.clone()));
@@ -197,7 +248,6 @@ impl Hub {
             &name,
             Item::Grant(signed.clone()),
         );
-        LeaseAnswer::Granted(signed)
     }
 
     /// How often each request id was granted.
@@ -217,9 +267,13 @@ impl Hub {
             .map(|log| self.known_log(node, log))
             .collect();
         let record = self.disk.nodes.get_mut(&node)?;
-        let resume = decide_resume(hello, &known, record.highest);
+        let hub = self.disk.incarnation;
+        let resume = decide_resume(hello, &known, record.highest, hub);
         record.frozen |= resume.forked;
-        record.highest = record.highest.max(resume.begin.unwrap_or(record.highest));
+        let running = hello.logs.last().map(|log| log.incarnation);
+        record.highest = record.highest.max(resume.begin.or(running)?);
+        let tell_grants = self.note_greeting(node, &resume);
+        let record = self.disk.nodes.get(&node)?;
         let mut buckets = vec![BucketId::Node, BucketId::Company];
         match &record.stop {
             Some(stop) => buckets.push(BucketId::Station(stop.clone())),
@@ -227,11 +281,12 @@ impl Hub {
         }
         Some(Welcome {
             version: PROTOCOL_VERSION,
-            hub_incarnation: 1,
+            hub_incarnation: hub,
             now,
             stored: resume.stored,
             begin: resume.begin,
             buckets,
+            tell_grants,
         })
     }
 

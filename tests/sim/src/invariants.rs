@@ -54,10 +54,11 @@ fn overlap(
     clash
 }
 
-/// No seat-leg is held twice by passengers whose tickets were not taken back.
+/// No seat-leg is held twice by passengers whose tickets were neither taken back nor lost with the
+/// hub's disk.
 pub fn passengers(truth: &Truth) -> Option<Violation> {
     let mut rides = BTreeMap::new();
-    for (id, held) in truth.tickets.iter().filter(|(_, t)| !t.void) {
+    for (id, held) in truth.tickets.iter().filter(|(_, t)| !t.void && !t.lost) {
         let clash = overlap(
             &mut rides,
             (held.trip, held.seat),
@@ -94,7 +95,8 @@ pub fn owners(hub: &Hub) -> Option<Violation> {
     }
     let mut owned = BTreeMap::new();
     for ((trip, node, no), lease) in &hub.disk.leases {
-        if lease.status == LeaseStatus::Closed {
+        // A restored hub has heard of a grant and not yet that the one before it was given back.
+        if lease.status == LeaseStatus::Closed || hub.disk.frozen.contains(trip) {
             continue;
         }
         for claim in &lease.grant.claims {
@@ -119,6 +121,22 @@ pub fn owners(hub: &Hub) -> Option<Violation> {
         }
     }
     None
+}
+
+/// The seat of a lost ticket that a validator saw is not sold again.
+pub fn kept_seats(hub: &Hub) -> Option<Violation> {
+    hub.disk.kept.iter().find_map(|(trip, claim)| {
+        let sold = hub.disk.tickets.iter().find(|(_, t)| {
+            t.state == TicketState::Live
+                && t.ticket.claim.trip == *trip
+                && t.ticket.claim.seat == claim.seat
+                && t.legs.overlaps(claim.legs)
+        });
+        sold.map(|(id, _)| {
+            let what = format!("seat {} of trip {trip} by ticket {id}", claim.seat);
+            Violation::new("a lost ticket's seat is not sold again", what)
+        })
+    })
 }
 
 fn outside_grant(hub: &Hub, id: TicketId) -> Option<Violation> {

@@ -24,6 +24,8 @@ pub struct Held {
     pub void_excused: bool,
     /// Its record went with a disk that was replaced by an older one: nobody promised it.
     pub excused: bool,
+    /// Sold by the hub, and lost with its disk.
+    pub lost: bool,
     /// The bus let its passenger on.
     pub let_on: bool,
     /// The bus may have forgotten what it did with it: its disk was replaced by an older one.

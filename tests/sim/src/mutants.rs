@@ -5,13 +5,14 @@ use serde::Serialize;
 use sim::world::run_seed;
 
 /// The rules that this world can see broken; the hub's row lock is tested on real Postgres.
-const HUNTED: [Weakness; 6] = [
+const HUNTED: [Weakness; 7] = [
     Weakness::RegrantOnExpiry,
     Weakness::CursorBeforeCommit,
     Weakness::BatchDerivedIdentity,
     Weakness::NoContainmentCheck,
     Weakness::PrintBeforeCommit,
     Weakness::RetryGetsSecondGrant,
+    Weakness::NoFreezeAfterRestore,
 ];
 
 /// What became of one mutant.

@@ -56,6 +56,8 @@ pub enum Op {
     RestoreOldDisk { node: u8, back: u8 },
     /// The hub's process is killed and comes back.
     CrashHub,
+    /// The hub's disk is lost; it comes back from a backup.
+    RestoreHub { back: u8 },
     /// A node's network is cut.
     Partition { node: u8 },
     /// A node's network is back.
@@ -89,6 +91,7 @@ impl Op {
             Self::LoseUnsyncedDisk { .. } => "lose_unsynced_disk",
             Self::RestoreOldDisk { .. } => "restore_old_disk",
             Self::CrashHub => "crash_hub",
+            Self::RestoreHub { .. } => "restore_hub",
             Self::Partition { .. } => "partition",
             Self::Heal { .. } => "heal",
             Self::Drop { .. } => "drop",
@@ -99,7 +102,7 @@ impl Op {
     }
 
     /// Every name, so that one that never took effect shows with a zero.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 22] = [
         "open_shift",
         "close_shift",
         "sell",
@@ -115,6 +118,7 @@ impl Op {
         "lose_unsynced_disk",
         "restore_old_disk",
         "crash_hub",
+        "restore_hub",
         "partition",
         "heal",
         "drop",
@@ -194,6 +198,7 @@ impl Op {
             890..920 => Self::Drop { node },
             920..945 => Self::Duplicate { node },
             945..970 => Self::Reorder { node },
+            970..978 => Self::RestoreHub { back: small() },
             _ => {
                 let secs = (u16::from(small()) << 8 | u16::from(small())) % 1201;
                 Self::ClockStep {

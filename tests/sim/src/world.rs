@@ -7,9 +7,11 @@ mod setup;
 use std::collections::BTreeMap;
 
 use domain::ids::{CommandId, TripId};
+use domain::lease::SignedGrant;
 use domain::time::Instant;
 use sync_protocol::Uptime;
 use sync_protocol::batch::EventBatch;
+use sync_protocol::frame::LogHead;
 use sync_protocol::session::HubSession;
 use uuid::Uuid;
 
@@ -24,6 +26,8 @@ use crate::trace::Trace;
 
 /// Operations of one seed.
 const STEPS: usize = 150;
+/// How many backups of the hub are kept.
+const HUB_IMAGES: usize = 3;
 /// How long the world may take to come to rest once healed, in ms.
 const REST_MS: u64 = 30 * 60_000;
 
@@ -61,6 +65,7 @@ pub struct Outcome {
 #[derive(Debug)]
 enum Job {
     Store(EventBatch),
+    Grants(Vec<LogHead>, Vec<SignedGrant>),
     Lease(domain::lease::LeaseRequest),
 }
 
@@ -78,6 +83,8 @@ pub struct World {
     now: Uptime,
     base: Instant,
     hub: Hub,
+    /// Backups of the hub and when they were made, the oldest first.
+    hub_images: Vec<(crate::hub::Disk, Instant)>,
     trips: Vec<TripId>,
     nodes: Vec<Node>,
     links: Vec<Link>,
@@ -182,6 +189,7 @@ impl World {
 
     fn step(&mut self, step: Step, at: usize) {
         if at.is_multiple_of(12) {
+            self.back_up_hub();
             for node in &mut self.nodes {
                 if let Err(error) = node.take_image() {
                     let what = error.to_string();
@@ -200,10 +208,19 @@ impl World {
         self.check();
     }
 
+    fn back_up_hub(&mut self) {
+        let at = self.instant();
+        self.hub_images.push((self.hub.disk.clone(), at));
+        if self.hub_images.len() > HUB_IMAGES {
+            self.hub_images.remove(0);
+        }
+    }
+
     /// The laws that hold at every moment.
     fn check(&mut self) {
         let found = invariants::passengers(&self.truth)
             .or_else(|| invariants::owners(&self.hub))
+            .or_else(|| invariants::kept_seats(&self.hub))
             .or_else(|| invariants::grants(&self.hub))
             .or_else(|| invariants::ledger(&self.hub));
         if let Some(violation) = found {

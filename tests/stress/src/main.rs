@@ -9,6 +9,7 @@ mod hubs;
 mod payments;
 mod redis;
 mod report;
+mod restore;
 mod seats;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ const CASES: &[Case] = &[
     ("hubs", hubs::run),
     ("payments", payments::run),
     ("redis", redis::run),
+    ("restore", restore::run),
     ("seats", seats::run),
 ];
 

@@ -156,6 +156,11 @@ impl Hub {
         Ran::good(&mut self.words(words))?.json()
     }
 
+    /// Goes on from another data folder, at the same address.
+    pub fn move_to(&mut self, data: PathBuf) {
+        self.data = data;
+    }
+
     /// Where devices reach it, without a relay.
     pub fn quic(&self) -> &str {
         &self.quic

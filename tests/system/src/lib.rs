@@ -10,6 +10,7 @@ pub mod edge;
 pub mod gateway;
 pub mod http;
 pub mod hub;
+pub mod load;
 pub mod place;
 pub mod postgres;
 pub mod process;

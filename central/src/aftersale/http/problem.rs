@@ -46,6 +46,7 @@ impl From<Refused> for Problem {
             Refused::NothingDue => conflict("nothing-due", "Nothing to pay"),
             Refused::NoSuchJourney(_) => wrong("no-such-journey", "No such journey"),
             Refused::Closed(_) => conflict("boarding-closed", "Boarding has closed"),
+            Refused::Frozen(_) => conflict("trip-frozen", "Not sold for now"),
             Refused::SoldOut {
                 trip,
                 wanted,

@@ -106,7 +106,7 @@ fn render(decision: &Decision) -> crate::idempotency::Answer {
     security(()),
     responses((status = 201, body = BookingView),
         (status = 404, body = Problem, description = "no such trip or hold"),
-        (status = 409, body = Problem, description = "`sold-out`, `seat-taken`, `no-such-seat-free`, `boarding-closed`, `trip-not-running`, `hold-over` or `in-flight`"),
+        (status = 409, body = Problem, description = "`sold-out`, `seat-taken`, `no-such-seat-free`, `boarding-closed`, `trip-not-running`, `trip-frozen`, `hold-over` or `in-flight`"),
         (status = 422, body = Problem, description = "`no-such-journey`, `no-such-seat`, `not-together`, `connection-too-short`, `no-fare`, `voucher`, `other-count` or another wrong member"),
         (status = "default", body = Problem)))]
 pub async fn create(

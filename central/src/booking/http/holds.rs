@@ -45,7 +45,7 @@ pub struct HoldUntil {
     security(()),
     responses((status = 201, body = HoldView),
         (status = 404, body = Problem, description = "no such trip"),
-        (status = 409, body = Problem, description = "`sold-out`, `seat-taken`, `no-such-seat-free`, `boarding-closed`, `trip-not-running` or `in-flight`"),
+        (status = 409, body = Problem, description = "`sold-out`, `seat-taken`, `no-such-seat-free`, `boarding-closed`, `trip-not-running`, `trip-frozen` or `in-flight`"),
         (status = 422, body = Problem, description = "`no-such-journey`, `no-such-seat`, `not-together`, `connection-too-short`, `no-fare`, `voucher` or another wrong member"),
         (status = "default", body = Problem)))]
 pub async fn create(

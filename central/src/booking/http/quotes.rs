@@ -61,7 +61,7 @@ pub struct QuoteView {
     security(()),
     responses((status = 200, body = QuoteView),
         (status = 404, body = Problem, description = "no such trip"),
-        (status = 409, body = Problem, description = "`boarding-closed` or `trip-not-running`"),
+        (status = 409, body = Problem, description = "`boarding-closed`, `trip-not-running` or `trip-frozen`"),
         (status = 422, body = Problem),
         (status = "default", body = Problem)))]
 pub async fn create(

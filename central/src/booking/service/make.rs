@@ -474,6 +474,9 @@ pub(super) async fn named(
         }));
     };
     let stocks = lock_stocks(tx, coupons.iter().map(|c| c.trip)).await?;
+    if let Some(trip) = pay::frozen_of(&stocks) {
+        return Ok(Err(Refusal::Frozen(trip)));
+    }
     let before = db::before(tx, &coupons).await?;
     if !pay::is_still_to_be_had(&row, &coupons, &stocks, &before) {
         return Ok(Err(Refusal::HoldOver));

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use domain::event::{Envelope, SignedEvent};
 use domain::ids::{EventHash, NodeIncarnation, Seq};
-use domain::ingest::{QuarantineReason, Verdict, judge};
+use domain::ingest::{QuarantineReason, Verdict, judge, stands_against};
 use domain::time::Instant;
 use sync_protocol::frame::{SeqVerdict, StoredMark};
 
@@ -15,6 +15,7 @@ use super::{JUDGED_AT_ONCE_MAX, Judged, backstop};
 use crate::db::{Db, DbError};
 use crate::metrics::Counted;
 use crate::nodes::NodeContext;
+use crate::restore::{Restoring, may_be_taken_back};
 use crate::tenant::TenantTx;
 
 /// Judges what is next; replays event by event when a constraint stands against the set.
@@ -44,6 +45,10 @@ async fn judge_set(
     let Some((stored, judged)) = lock_cursors(&mut tx, node, incarnation).await? else {
         return Ok(None);
     };
+    let restoring = restoring(&mut tx, node).await?;
+    if restoring == Restoring::NotTold {
+        return Ok(None);
+    }
     while queue.front().is_some_and(|e| e.envelope.seq <= judged) {
         queue.pop_front();
     }
@@ -65,7 +70,15 @@ async fn judge_set(
     let mut loaded = load_state(&mut tx, node, &Named::by(events)).await?;
     let mut writes = Writes::default();
     let mut exceptions = vec![];
+    let mut done = 0;
     for event in events {
+        if restoring == Restoring::OthersOpen {
+            let against = stands_against(&loaded.state, event);
+            if !against.is_empty() && may_be_taken_back(&mut tx, node.node, &against).await? {
+                break;
+            }
+        }
+        done += 1;
         let judgement = judge(&mut loaded.state, event);
         if judgement.verdict != Verdict::Applied {
             exceptions.push(SeqVerdict {
@@ -75,16 +88,19 @@ async fn judge_set(
         }
         writes.take(node.node, event, judgement, &loaded.state);
     }
-    let through = events.last().map_or(judged, |e| e.envelope.seq);
+    if done == 0 {
+        return Ok(None);
+    }
+    let through = Seq(judged.0 + done as u64);
     tx.count(Counted::Judged {
-        applied: (count - exceptions.len()) as u64,
+        applied: (done - exceptions.len()) as u64,
         quarantined: exceptions.len() as u64,
     });
     tx.count(Counted::NodeTickets(writes.tickets_count()));
     writes.flush(&mut tx, node, &mut loaded).await?;
     move_judged(&mut tx, node, incarnation, through).await?;
     tx.commit().await?;
-    queue.drain(..count);
+    queue.drain(..done);
     Ok(Some(Judged {
         mark: StoredMark {
             incarnation,
@@ -92,6 +108,17 @@ async fn judge_set(
         },
         exceptions,
     }))
+}
+
+/// Whether judging has to wait since the hub was restored.
+async fn restoring(tx: &mut TenantTx, node: &NodeContext) -> Result<Restoring, DbError> {
+    let untold = sqlx::query_scalar!(
+        "SELECT bool_or(node_id = $2 AND reported_at_ms IS NULL) FROM restore_report
+         WHERE company_id = $1 AND drained_at_ms IS NULL",
+        node.company.0,
+        node.node.0
+    );
+    Ok(Restoring::of(untold.fetch_one(tx.conn()).await?))
 }
 
 /// How far the log is stored and judged; nobody else judges it until this transaction ends. Its

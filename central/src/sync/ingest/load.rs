@@ -12,6 +12,7 @@ use domain::trip::Legs;
 
 use crate::db::DbError;
 use crate::nodes::NodeContext;
+use crate::restore::unlisted_among;
 use crate::sync::buckets::{legs_of, state_of};
 use crate::tenant::TenantTx;
 use crate::ticketing::inventory::lease_standing;
@@ -85,6 +86,12 @@ pub(super) async fn load_state(
     }
     if !needs.shifts.is_empty() {
         load_shifts(tx, node, &needs.shifts, &mut loaded).await?;
+    }
+    if !needs.shown.is_empty() {
+        let shown: Vec<TicketId> = needs.shown.iter().copied().collect();
+        let (keys, known) = unlisted_among(tx, &shown).await?;
+        loaded.state.hub_keys = keys;
+        loaded.state.own_tickets = known.into_iter().collect();
     }
     load_recognised(tx, named, &mut loaded).await?;
     Ok(loaded)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::event::{ScanRecord, SignedEvent};
 use domain::ids::{LeaseNo, NodeId, SeatNo, Seq, ShiftNo, TicketId, TripId};
-use domain::ingest::{Case, Effect, IngestState, Judgement, TicketState, Verdict};
+use domain::ingest::{Case, Effect, IngestState, Judgement, TicketState, Unlisted, Verdict};
 use domain::lease::SeatClaim;
 use domain::time::Instant;
 use domain::trip::Legs;
@@ -16,6 +16,7 @@ use crate::clock;
 use crate::db::DbError;
 use crate::ledger::{self, NewEntry};
 use crate::nodes::NodeContext;
+use crate::restore::keep_seats;
 use crate::sync::buckets::{take_changes, trip_bucket};
 use crate::tenant::TenantTx;
 use crate::ticketing::tickets::{TicketRow, insert_tickets};
@@ -47,6 +48,8 @@ pub(super) struct Writes {
     entries: Vec<NewEntry>,
     scans: Vec<(Seq, ScanRecord, Instant)>,
     cases: Vec<(Seq, Case)>,
+    /// Lost tickets of the hub's own that were shown, and when.
+    lost: Vec<(Seq, Unlisted, Instant)>,
     verdicts: Vec<(Seq, &'static str, Option<String>)>,
 }
 
@@ -149,6 +152,7 @@ impl Writes {
             }
             Effect::RecordScan(scan, at) => self.scans.push((seq, scan, at)),
             Effect::OpenCase(case) => self.cases.push((seq, case)),
+            Effect::KeepSeat(lost) => self.lost.push((seq, *lost, event.envelope.at)),
         }
     }
 
@@ -175,6 +179,7 @@ impl Writes {
         ledger::post(tx, &self.entries, now).await?;
         self.write_scans(tx, node).await?;
         self.write_cases(tx, node, now).await?;
+        keep_seats(tx, node, self.incarnation, &self.lost, now).await?;
         self.write_verdicts(tx, node).await
     }
 

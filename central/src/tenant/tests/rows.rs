@@ -78,7 +78,9 @@ impl Catalogue {
         let checks: Vec<(String, String)> = sqlx::query_as(
             "SELECT r.relname::text, pg_get_constraintdef(k.oid) FROM pg_constraint k
              JOIN pg_class r ON r.oid = conrelid
-             WHERE contype = 'c' AND r.relnamespace = 'public'::regnamespace",
+             WHERE contype = 'c' AND r.relnamespace = 'public'::regnamespace
+             -- A check of one column says more of it than one of several.
+             ORDER BY cardinality(k.conkey), r.relname, k.conname",
         )
         .fetch_all(&mut *owner)
         .await

@@ -8,6 +8,7 @@ use std::time::Duration;
 use domain::event::{ChainHead, SignedEvent};
 use domain::ids::{CompanyId, Kid, LeaseNo, NodeIncarnation, Seq};
 use domain::lease::{LeaseRequest, SignedGrant};
+use domain::restore::FIRST;
 use ed25519_dalek::VerifyingKey;
 use sync_protocol::frame::{
     BucketId, EdgeFrame, Hello, HubFrame, Item, LeaseAnswer, StoredMark, Welcome,
@@ -85,17 +86,18 @@ impl HubOffice {
                 }
             })
             .collect();
-        let resume = decide_resume(hello, &known, NodeIncarnation(books.highest));
+        let resume = decide_resume(hello, &known, NodeIncarnation(books.highest), FIRST);
         if let Some(begin) = resume.begin {
             books.highest = begin.0;
         }
         Welcome {
             version: 1,
-            hub_incarnation: 1,
+            hub_incarnation: FIRST,
             now: clock::now(),
             stored: resume.stored,
             begin: resume.begin,
             buckets: vec![BucketId::Company, BucketId::Node],
+            tell_grants: false,
         }
     }
 
@@ -182,6 +184,7 @@ impl HubOffice {
                         }
                     }
                     HubOutput::BucketAcked(_) => continue,
+                    HubOutput::TakeGrants { .. } => HubInput::GrantsTaken(true),
                     HubOutput::TellTime(asked) => {
                         let frame = HubSession::time_frame(asked, clock::now());
                         if send(&connection, &frame).await.is_err() {

@@ -57,6 +57,11 @@ impl BucketReader {
             .collect()
     }
 
+    /// The cursors belong to a hub that is lost: all is read from the beginning.
+    pub(super) fn begin_anew(&mut self) {
+        self.0.values_mut().for_each(|p| *p = Progress::default());
+    }
+
     pub(super) fn checkpointed(&mut self, cursor: &BucketCursor) {
         if let Some(progress) = self.0.get_mut(&cursor.bucket) {
             progress.cursor = cursor.change;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use system_tests::Place;
+use system_tests::load::{Loaded, SEATS};
 
-use super::load::{Loaded, SEATS};
 use crate::report::rounded;
 
 /// The seats of a trip that are free.

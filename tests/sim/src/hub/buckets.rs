@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sync_protocol::Item;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Bucket {
     last: u64,
     facts: BTreeMap<String, (u64, Item)>,
 }
 
 /// All buckets of the hub.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Buckets {
     all: BTreeMap<String, Bucket>,
     changed: BTreeSet<String>,

@@ -60,7 +60,14 @@ impl Hub {
             }
         }
         let exceptions = self.judge_backlog(node, log.1);
-        let through = Seq(self.disk.logs.get(&log).map_or(0, |l| l.len() as u64));
+        if !self.disk.awaited.is_empty() {
+            self.judge_everything();
+        }
+        let through = Seq(self
+            .disk
+            .judged
+            .get(&log)
+            .map_or(0, |judged| *judged as u64));
         Stored::Done {
             mark: StoredMark {
                 incarnation: log.1,
@@ -91,15 +98,25 @@ impl Hub {
         self.disk.forks.insert(at, event);
     }
 
-    fn judge_backlog(&mut self, node: NodeId, incarnation: NodeIncarnation) -> Vec<SeqVerdict> {
+    pub(super) fn judge_backlog(
+        &mut self,
+        node: NodeId,
+        incarnation: NodeIncarnation,
+    ) -> Vec<SeqVerdict> {
         let log = (node, incarnation);
         let mut exceptions = vec![];
+        if self.waits_to_judge(node) {
+            return exceptions;
+        }
         loop {
             let at = self.disk.judged.get(&log).copied().unwrap_or(0);
             let event = self.disk.logs.get(&log).and_then(|l| l.get(at)).cloned();
             let Some(event) = event else {
                 return exceptions;
             };
+            if self.waits(node, &event) {
+                return exceptions;
+            }
             let judgement = self.judge_one(node, &event);
             if judgement.verdict != Verdict::Applied {
                 let verdict = judgement.verdict;
@@ -111,6 +128,15 @@ impl Hub {
             self.apply(node, judgement.effects);
             self.disk.judged.insert(log, at + 1);
         }
+    }
+
+    fn waits(&self, node: NodeId, event: &SignedEvent) -> bool {
+        let Ok(body) = from_cbor::<EventBody>(&event.envelope.body) else {
+            return false;
+        };
+        let mut needs = Needs::default();
+        needs.add(&body);
+        self.waits_for_another(&self.load(node, &needs), event)
     }
 
     fn judge_one(&self, node: NodeId, event: &SignedEvent) -> Judgement {
@@ -146,6 +172,9 @@ impl Hub {
             if needs.tickets.contains(id) && t.issuer == Issuer::Node(node) {
                 state.tickets.insert(*id, self.standing(node, t));
             }
+        }
+        if !needs.shown.is_empty() {
+            self.own_tickets(&mut state);
         }
         for shift in &needs.shifts {
             if let Some(standing) = disk.shifts.get(&(node, *shift)) {
@@ -217,6 +246,7 @@ impl Hub {
                 Effect::Post(entry) => self.disk.ledger.push(entry),
                 Effect::RecordScan(..) => self.disk.scans += 1,
                 Effect::OpenCase(case) => self.disk.cases.push(case),
+                Effect::KeepSeat(lost) => self.keep_seat(*lost),
             }
         }
     }

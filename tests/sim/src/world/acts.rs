@@ -63,6 +63,7 @@ impl World {
             Op::LoseUnsyncedDisk { node, writes } => self.lose_unsynced(node, writes),
             Op::RestoreOldDisk { node, back } => self.restore_old_disk(node, back),
             Op::CrashHub => self.crash_hub(),
+            Op::RestoreHub { back } => self.restore_hub(back),
             Op::Partition { node } => {
                 let link = &mut self.links[usize::from(node)];
                 !std::mem::replace(&mut link.cut, true)
@@ -120,6 +121,7 @@ impl World {
                 void: ticket.void,
                 void_excused: false,
                 excused: false,
+                lost: false,
                 let_on: false,
                 forgotten: false,
             },
@@ -297,7 +299,8 @@ impl World {
 
     /// What is wrong with an answer to a passenger who holds a good ticket.
     fn misjudged(&self, held: &Held, right_trip: bool, answer: ScanAnswer) -> Option<String> {
-        if held.void {
+        // A ticket that was lost with the hub may be turned away: its seat may have been sold anew.
+        if held.void || held.lost {
             return None;
         }
         let wrong = |what: &str| Some(what.to_owned());
@@ -321,7 +324,7 @@ impl World {
                         && other.seat == held.seat
                         && other.legs.overlaps(held.legs)
                 });
-                (!seated && !self.listed_against(held))
+                (!seated && !self.listed_against(held) && !self.listed_anew(held))
                     .then(|| "its seat was called taken".to_owned())
             }
             ScanAnswer::WrongTrip
@@ -339,6 +342,17 @@ impl World {
                 && other.seat == held.seat
                 && other.legs.overlaps(held.legs)
         })
+    }
+
+    /// A restored hub lists a voided ticket until the void reaches it again.
+    fn listed_anew(&self, held: &Held) -> bool {
+        self.hub.disk.incarnation.is_restored()
+            && self.truth.tickets.values().any(|other| {
+                (other.void || other.lost)
+                    && other.trip == held.trip
+                    && other.seat == held.seat
+                    && other.legs.overlaps(held.legs)
+            })
     }
 
     pub(super) fn top_up(&mut self, node: u8, trip: u8, to: u8, count: u8) -> bool {
@@ -389,7 +403,11 @@ impl World {
         let to = StopSeq(from.0 + 1 + to % (known.leg_count() - from.0));
         let legs = known.legs(from, to)?;
         let layout_version = known.layout_version;
-        let seat = self.hub.inventory(id)?.pool_seat(None, legs)?;
+        let inventory = self.hub.inventory(id)?;
+        if inventory.frozen {
+            return None;
+        }
+        let seat = inventory.pool_seat(None, legs)?;
         let mut bits = [0; 32];
         bits[..16].copy_from_slice(&self.dice.bytes16());
         let issued_at = self.instant();
@@ -436,6 +454,7 @@ impl World {
             void: false,
             void_excused: false,
             excused: false,
+            lost: false,
             let_on: false,
             forgotten: false,
         };
@@ -636,7 +655,7 @@ impl World {
         older
     }
 
-    fn excuse(&mut self, index: u8) {
+    pub(super) fn excuse(&mut self, index: u8) {
         let state = self.nodes[usize::from(index)].engine.state();
         for (id, held) in self
             .truth
@@ -659,6 +678,36 @@ impl World {
             if self.nodes[usize::from(index)].session.is_some() {
                 self.disconnect(index);
             }
+        }
+        true
+    }
+
+    /// The hub's disk is gone; a backup takes its place, as another installation. What the hub sold
+    /// itself since the backup is lost, and so is what a node's disk that was replaced does not
+    /// hold either.
+    fn restore_hub(&mut self, back: u8) -> bool {
+        let count = self.hub_images.len().max(1);
+        let image = self.hub_images.get(usize::from(back) % count).cloned();
+        let Some((disk, at)) = image else {
+            return false;
+        };
+        let now = self.instant();
+        self.work.clear();
+        self.hub.restore(disk, at, now);
+        for index in 0..self.nodes.len() as u8 {
+            self.disconnect(index);
+            if index != BUS {
+                self.excuse(index);
+            }
+        }
+        for (id, held) in self
+            .truth
+            .tickets
+            .iter_mut()
+            .filter(|(_, t)| t.node.is_none())
+        {
+            held.lost |= !self.hub.disk.tickets.contains_key(id);
+            held.excused |= held.lost;
         }
         true
     }

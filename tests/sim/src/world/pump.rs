@@ -110,6 +110,7 @@ impl World {
             logs,
             restored,
             buckets,
+            hub,
         } = node.engine.greeting();
         let mut session = EdgeSession::new();
         session.handle_input(
@@ -117,6 +118,7 @@ impl World {
                 logs,
                 restored,
                 buckets,
+                hub,
             },
             self.now,
         );
@@ -231,6 +233,11 @@ impl World {
                 engine.lease_answered(request, &answer, clock)?;
                 return Ok(Some(EdgeInput::LogGrew(engine.head())));
             }
+            EdgeOutput::NewHub(hub) => engine.begin_hub(hub)?,
+            EdgeOutput::LoadGrants => {
+                let (logs, grants) = engine.all_grants()?;
+                return Ok(Some(EdgeInput::Grants { logs, grants }));
+            }
             EdgeOutput::Refused(why) => self.violate("the hub talks to its nodes", why),
             EdgeOutput::ServerTime(..) | EdgeOutput::Ready => {}
         }
@@ -293,6 +300,9 @@ impl World {
                 ));
             }
             HubOutput::Store(batch) => self.put_to_work(index, Job::Store(batch)),
+            HubOutput::TakeGrants { logs, grants } => {
+                self.put_to_work(index, Job::Grants(logs, grants));
+            }
             HubOutput::DecideLease(request) => self.put_to_work(index, Job::Lease(request)),
             HubOutput::LoadBucket { bucket, after } => {
                 let (checkpoint, items) = self.hub.load_bucket(node, &bucket, after);
@@ -348,6 +358,10 @@ impl World {
                     }
                     Stored::NotNow => self.hub_input(index, HubInput::NotStored),
                 },
+                Job::Grants(logs, grants) => {
+                    self.hub.take_grants(node, &logs, &grants);
+                    self.hub_input(index, HubInput::GrantsTaken(true));
+                }
                 Job::Lease(request) => {
                     let answer = self.hub.decide_lease(node, &request, self.instant());
                     self.hub_input(index, HubInput::Lease(request.request, answer));

@@ -186,6 +186,7 @@ impl World {
             now: Uptime(0),
             base: BASE,
             hub,
+            hub_images: vec![],
             trips,
             links: (0..NODES).map(|_| Link::default()).collect(),
             nodes,

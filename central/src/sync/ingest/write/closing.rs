@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use domain::ids::{SeatNo, StopSeq, TripId};
-use domain::trip::{LEGS_MAX, Legs};
+use domain::ids::{SeatNo, TripId};
+use domain::restore::runs;
 
 use super::Writes;
 use crate::db::DbError;
@@ -96,40 +96,5 @@ impl Writes {
         .execute(tx.conn())
         .await?;
         Ok(())
-    }
-}
-
-/// The runs of set bits, as legs.
-fn runs(mask: u64) -> Vec<Legs> {
-    let mut runs = vec![];
-    let mut from = 0u8;
-    while from < LEGS_MAX {
-        let rest = mask >> from;
-        if rest == 0 {
-            break;
-        }
-        from += rest.trailing_zeros() as u8;
-        let len = (mask >> from).trailing_ones() as u8;
-        runs.extend(Legs::new(StopSeq(from), StopSeq(from + len)));
-        from += len;
-    }
-    runs
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bits_become_the_legs_they_came_from() {
-        let legs = |a, b| Legs::new(StopSeq(a), StopSeq(b)).unwrap();
-        let of = |all: &[Legs]| runs(all.iter().fold(0, |mask, l| mask | l.mask()));
-        assert_eq!(
-            of(&[legs(0, 2), legs(1, 4), legs(7, 9)]),
-            [legs(0, 4), legs(7, 9)]
-        );
-        assert_eq!(of(&[legs(0, 64)]), [legs(0, 64)]);
-        assert_eq!(of(&[legs(63, 64)]), [legs(63, 64)]);
-        assert!(of(&[]).is_empty());
     }
 }

@@ -14,8 +14,15 @@ use domain::trip::{Trip, TripStop};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::Amount;
-use crate::dice::Dice;
+
+/// How much is stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Stock {
+    /// Trips, over sixty days.
+    pub trips: usize,
+    /// Tickets, as many on each trip.
+    pub tickets: usize,
+}
 
 /// Stops of a stored trip.
 const STOPS: usize = 5;
@@ -30,7 +37,9 @@ const SPREAD: usize = 1_000;
 const DAYS: usize = 60;
 /// The trips that everybody wants.
 const HOT: usize = 40;
+/// Legs of a trip that everybody wants.
 pub const HOT_LEGS: u8 = 16;
+/// And its seats.
 pub const HOT_SEATS: u16 = 50;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -63,15 +72,15 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Something to search for that is there.
-    pub fn wish(&self, dice: &mut Dice) -> String {
-        let trip = &self.all[dice.below(self.all.len())];
-        let from = dice.below(STOPS - 1);
-        let to = from + 1 + dice.below(STOPS - from - 1);
+    /// Something to search for that is there; `below` draws a number below another.
+    pub fn wish(&self, mut below: impl FnMut(usize) -> usize) -> String {
+        let trip = &self.all[below(self.all.len())];
+        let from = below(STOPS - 1);
+        let to = from + 1 + below(STOPS - from - 1);
         let name = |code: &str| town_name(code[1..].parse().unwrap_or(0));
         let (from, to) = (&trip.stops[from], &trip.stops[to]);
         // Half by code, half by a name with a slip of the finger.
-        if dice.below(2) == 0 {
+        if below(2) == 0 {
             format!("/search?from={from}&to={to}&date={}", trip.date)
         } else {
             let mut slip = name(to);
@@ -127,7 +136,7 @@ fn trip(
 }
 
 /// Stores everything, and waits until search has it.
-pub async fn load(url: &str, amount: Amount) -> Result<Loaded> {
+pub async fn load(url: &str, amount: Stock) -> Result<Loaded> {
     let mut owner = PgConnection::connect(url).await?;
     let company: Uuid = sqlx::query_scalar("SELECT company_id FROM company")
         .fetch_one(&mut owner)
@@ -307,7 +316,7 @@ async fn insert(owner: &mut PgConnection, company: Uuid, trips: &[Trip]) -> Resu
 async fn tickets(
     owner: &mut PgConnection,
     company: Uuid,
-    (first, amount): (u64, Amount),
+    (first, amount): (u64, Stock),
 ) -> Result<()> {
     let each = (amount.tickets / amount.trips) as i32;
     // An index is built faster over all rows than row by row, and nobody sells yet.
