@@ -16,6 +16,7 @@ pub mod money;
 pub mod passenger;
 pub mod scan;
 pub mod seatmap;
+pub mod swap;
 pub mod ticket;
 pub mod time;
 pub mod trip;

@@ -9,7 +9,8 @@ mod view;
 pub use answer::{ScanAnswer, ScanDecision, ScanReason};
 pub use view::{SeatHold, SeenTicket, TicketUse, TripView};
 
-use crate::ids::{Issuer, NodeId, TicketId, TripId};
+use crate::ids::{Issuer, NodeId, SeatNo, TicketId, TripId};
+use crate::swap::NO_SEAT;
 use crate::ticket::{KeyRecord, SignedTicket, Suite, TicketError, parse_qr, verify};
 use crate::time::Instant;
 
@@ -93,7 +94,7 @@ fn judge(view: &TripView, ticket: SignedTicket, record: &KeyRecord) -> ScanDecis
             return ScanDecision {
                 answer,
                 reason,
-                seat: Some(ticket.claim.seat),
+                seat: shown(view, &ticket),
                 ticket: Some(ticket),
                 issuer: Some(record.issuer),
             };
@@ -102,6 +103,9 @@ fn judge(view: &TripView, ticket: SignedTicket, record: &KeyRecord) -> ScanDecis
     let id = ticket.claim.id;
     let (answer, reason) = if let Some(used) = view.seen.get(&id).and_then(|seen| seen.used) {
         (ScanAnswer::AlreadyUsed, ScanReason::Used(used))
+    } else if holding.hold.seat == NO_SEAT {
+        let sold = ticket.claim.seat;
+        (ScanAnswer::SeatConflict, ScanReason::NoPlace { sold })
     } else if let Some(reason) = conflict(view, id, &holding) {
         (ScanAnswer::SeatConflict, reason)
     } else if holding.listed {
@@ -117,7 +121,17 @@ fn judge(view: &TripView, ticket: SignedTicket, record: &KeyRecord) -> ScanDecis
         reason,
         ticket: Some(ticket),
         issuer: Some(record.issuer),
-        seat: Some(holding.hold.seat),
+        seat: Some(holding.hold.seat).filter(|seat| *seat != NO_SEAT),
+    }
+}
+
+/// The seat that is shown with a ticket that is refused for another reason.
+fn shown(view: &TripView, ticket: &SignedTicket) -> Option<SeatNo> {
+    let claim = &ticket.claim;
+    if claim.trip == view.trip {
+        view.seat_now(claim.seat, claim.layout_version)
+    } else {
+        Some(claim.seat)
     }
 }
 
@@ -181,7 +195,10 @@ fn holding(
         .filter(|listed| listed.issuer == issuer && listed.legs == legs);
     Ok(Holding {
         hold: SeatHold {
-            seat: listed.map_or(claim.seat, |listed| listed.seat),
+            seat: listed
+                .map(|listed| listed.seat)
+                .or_else(|| view.seat_now(claim.seat, claim.layout_version))
+                .unwrap_or(NO_SEAT),
             legs,
             issuer,
             lease_no: claim.lease.map(|lease| lease.no),
@@ -196,7 +213,9 @@ fn conflict(view: &TripView, id: TicketId, holding: &Holding) -> Option<ScanReas
     let own = &holding.hold;
     let others = || view.seen.iter().filter(|(other, _)| **other != id);
     if let Some((other, used)) = others().find_map(|(other, seen)| {
-        let used = seen.used.filter(|_| own.overlaps(&seen.hold))?;
+        let used = seen
+            .used
+            .filter(|_| own.overlaps(&view.today(*other, &seen.hold)))?;
         Some((*other, used))
     }) {
         return Some(ScanReason::Occupied {
@@ -210,8 +229,8 @@ fn conflict(view: &TripView, id: TicketId, holding: &Holding) -> Option<ScanReas
             .filter(|(other, _)| **other != id || !holding.listed)
     };
     let holds = others()
-        .map(|(other, seen)| (other, &seen.hold))
-        .chain(listed());
+        .map(|(other, seen)| (other, view.today(*other, &seen.hold)))
+        .chain(listed().map(|(other, hold)| (other, *hold)));
     if let Some((other, hold)) = holds.into_iter().find(|(_, hold)| hold.supersedes(own)) {
         return Some(ScanReason::Superseded {
             ticket: *other,

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{Issuer, Kid, LeaseNo, NodeId, SaleOrdinal, SeatNo, TicketId, TripId};
+use crate::ids::{
+    Issuer, Kid, LayoutVersion, LeaseNo, NodeId, SaleOrdinal, SeatNo, TicketId, TripId,
+};
 use crate::lease::Grant;
+use crate::swap::{NO_SEAT, Swaps};
 use crate::ticket::KeyRecord;
 use crate::time::Instant;
 use crate::trip::Legs;
@@ -25,6 +28,10 @@ pub struct TripView {
     pub seen: BTreeMap<TicketId, SeenTicket>,
     /// When its key bundle was made; `None` if it never got one.
     pub bundle_at: Option<Instant>,
+    /// How the bus was swapped, as far as this device has heard.
+    pub swaps: Swaps,
+    /// Which numbering the seats of `listed` and `seen` are in.
+    pub numbering: LayoutVersion,
 }
 
 /// A claim on some legs of a seat, and which sale of which right made it.
@@ -69,7 +76,7 @@ pub struct TicketUse {
 impl SeatHold {
     /// Whether both need the same seat on some leg.
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.seat == other.seat && self.legs.overlaps(other.legs)
+        self.seat == other.seat && self.seat != NO_SEAT && self.legs.overlaps(other.legs)
     }
 
     /// Whether this is a later sale of the same seat-legs out of the same right, which its
@@ -93,6 +100,34 @@ impl TripView {
             revoked: BTreeSet::new(),
             seen: BTreeMap::new(),
             bundle_at: None,
+            swaps: Swaps::NONE,
+            numbering: LayoutVersion(0),
+        }
+    }
+
+    /// Hears of the trip's swaps: what was seen is looked for in the numbering of today.
+    pub fn renumber(&mut self, swaps: &Swaps, numbering: LayoutVersion) {
+        if self.swaps != *swaps {
+            let before = self.numbering;
+            for seen in self.seen.values_mut() {
+                // A seat without a place stands in nobody's way.
+                seen.hold.seat = swaps.place(seen.hold.seat, before).unwrap_or(NO_SEAT);
+            }
+            self.swaps = swaps.clone();
+        }
+        self.numbering = numbering;
+    }
+
+    /// Where a ticket's seat is today; `None` where the bus has no place for it.
+    pub fn seat_now(&self, seat: SeatNo, under: LayoutVersion) -> Option<SeatNo> {
+        self.swaps.place(seat, under)
+    }
+
+    /// What a ticket that was seen holds today: the manifest knows best.
+    pub(super) fn today(&self, id: TicketId, seen: &SeatHold) -> SeatHold {
+        SeatHold {
+            seat: self.listed.get(&id).map_or(seen.seat, |l| l.seat),
+            ..*seen
         }
     }
 
