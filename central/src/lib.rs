@@ -25,6 +25,7 @@ pub mod payment;
 pub mod postgres;
 pub mod pricing;
 pub mod reconciliation;
+pub mod swap;
 pub mod sync;
 pub mod tenant;
 #[cfg(any(test, feature = "testing"))]

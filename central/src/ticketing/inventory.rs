@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::codec::from_cbor;
-use domain::ids::{LayoutVersion, LeaseNo, NodeId, SeatNo, TripId};
+use domain::ids::{LeaseNo, NodeId, SeatNo, TripId};
 use domain::lease::{Grant, LeaseStanding, LeaseStatus, TripInventory};
 use domain::seatmap::SeatMap;
 use domain::time::Instant;
@@ -44,13 +44,13 @@ pub async fn load_inventory(
     tx: &mut TenantTx,
     trip: TripId,
 ) -> Result<Option<TripInventory>, DbError> {
-    if lock_trip(tx, trip).await?.is_none() {
+    let Some(run) = lock_trip(tx, trip).await? else {
         return Ok(None);
-    }
+    };
     let company = tx.company().0;
     let id = trip.0 as i64;
     let row = sqlx::query!(
-        "SELECT seat_count, leg_count, layout_version, boarding_closes_ms FROM trip
+        "SELECT seat_count, leg_count, boarding_closes_ms FROM trip
          WHERE company_id = $1 AND trip_id = $2",
         company,
         id
@@ -77,7 +77,7 @@ pub async fn load_inventory(
     Ok(Some(TripInventory {
         trip,
         leg_count: row.leg_count as u8,
-        layout_version: LayoutVersion(row.layout_version as u16),
+        layout_version: run.numbering(),
         boarding_closes: row.boarding_closes_ms.into_iter().map(Instant).collect(),
         pool,
         leases: load_leases(tx, trip).await?,

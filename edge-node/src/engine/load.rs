@@ -7,11 +7,13 @@ use domain::counter::{Catalogue, CounterState};
 use domain::event::{ChainHead, EventBody, ticket_id};
 use domain::fare::FareIndex;
 use domain::ids::{
-    CommandId, Issuer, Kid, LeaseNo, NodeId, NodeIncarnation, RequestId, Seq, TicketId, TripId,
+    CommandId, Issuer, Kid, LayoutVersion, LeaseNo, NodeId, NodeIncarnation, RequestId, Seq,
+    TicketId, TripId,
 };
 use domain::ingest::TicketState;
 use domain::lease::{Grant, SignedGrant};
 use domain::scan::{SeatHold, TicketUse, TripView};
+use domain::swap::NO_SEAT;
 use domain::ticket::{KeyMaterial, KeyRecord};
 use domain::time::Instant;
 use ed25519_dalek::VerifyingKey;
@@ -126,11 +128,14 @@ impl Loaded {
     /// A bucket was applied up to here.
     pub(super) fn reached(&mut self, cursor: BucketCursor, at: Instant) {
         if let BucketId::Trip(trip) = cursor.bucket {
-            let keys = &self.keys;
+            let (keys, known) = (&self.keys, self.catalogue.trips.get(&trip));
             let view = self.views.entry(trip).or_insert_with(|| {
                 let mut view = TripView::new(trip);
                 for key in keys {
                     view.add_key(key.clone());
+                }
+                if let Some(trip) = known {
+                    view.renumber(&trip.swaps, trip.numbering());
                 }
                 view
             });
@@ -155,6 +160,9 @@ impl Loaded {
                 self.catalogue.fares.insert(table.id.clone(), index);
             }
             Item::Trip(trip) => {
+                if let Some(view) = self.views.get_mut(&trip.id) {
+                    view.renumber(&trip.swaps, trip.numbering());
+                }
                 self.catalogue.trips.insert(trip.id, trip.clone());
             }
             Item::Key(record) => self.apply_key(record, config.node),
@@ -266,13 +274,11 @@ impl Loaded {
             }
         }
         if let EventBody::Scan(scan) = body {
-            let hold = row
-                .aside
-                .as_deref()
-                .and_then(ScanAside::read)
-                .and_then(|a| a.hold);
+            let aside = row.aside.as_deref().and_then(ScanAside::read);
+            let hold = aside.and_then(|a| Some((a.hold?, a.numbering)));
             let view = self.views.get_mut(&scan.trip);
-            if let (Some(view), Some(hold), Some(ticket)) = (view, hold, scan.ticket) {
+            if let (Some(view), Some((hold, numbering)), Some(ticket)) = (view, hold, scan.ticket) {
+                let hold = renumbered(view, hold, numbering);
                 let used = scan.answer.lets_on().then_some(TicketUse {
                     at: envelope.at,
                     by: envelope.node,
@@ -281,6 +287,14 @@ impl Loaded {
             }
         }
     }
+}
+
+/// What a ticket held when it was scanned, as its seat is numbered today.
+fn renumbered(view: &TripView, hold: SeatHold, numbering: Option<LayoutVersion>) -> SeatHold {
+    // A scan from before numberings were noted is from before any swap.
+    let under = numbering.unwrap_or(LayoutVersion(0));
+    let seat = view.seat_now(hold.seat, under).unwrap_or(NO_SEAT);
+    SeatHold { seat, ..hold }
 }
 
 /// The manifest as the hub tells it: a ticket that is void is refused, one in dispute is merely
