@@ -48,6 +48,10 @@ impl Catalogue {
     /// What is painted on the seat that one of an older numbering is today; where the bus of today
     /// has no place for it, what it was called on the older bus.
     pub fn seat_label_under(&self, trip: &Trip, seat: SeatNo, under: LayoutVersion) -> String {
+        if under > trip.numbering() {
+            // Not heard of yet: its label is not known, but its number is.
+            return format!("#{seat}");
+        }
         if let Some(seat) = trip.seat_now(seat, under) {
             return self.seat_label(trip, seat);
         }

@@ -46,7 +46,8 @@ pub fn decide_scan(view: &TripView, text: &str, now: Instant) -> ScanDecision {
 pub fn record(view: &mut TripView, decision: &ScanDecision, at: Instant, by: NodeId) {
     if let (Some(ticket), Some(hold)) = (&decision.ticket, hold_of(view.trip, decision)) {
         let used = decision.answer.lets_on().then_some(TicketUse { at, by });
-        view.note_seen(ticket.claim.id, hold, used);
+        let under = view.shown_under(ticket.claim.layout_version);
+        view.note_seen(ticket.claim.id, hold, under, used);
     }
 }
 
@@ -143,6 +144,8 @@ struct Holding {
     listed: bool,
     /// The grant it was sold under is known, or it needs none.
     grant_known: bool,
+    /// Its seat is numbered as this device has not heard of yet.
+    to_come: bool,
 }
 
 fn holding(
@@ -206,16 +209,21 @@ fn holding(
         },
         listed: listed.is_some(),
         grant_known,
+        to_come: listed.is_none() && view.is_to_come(claim.layout_version),
     })
 }
 
 fn conflict(view: &TripView, id: TicketId, holding: &Holding) -> Option<ScanReason> {
+    // The seat of a ticket that is newer than what this device knows of the bus is none of its seats.
+    if holding.to_come {
+        return None;
+    }
     let own = &holding.hold;
     let others = || view.seen.iter().filter(|(other, _)| **other != id);
     if let Some((other, used)) = others().find_map(|(other, seen)| {
         let used = seen
             .used
-            .filter(|_| own.overlaps(&view.today(*other, &seen.hold)))?;
+            .filter(|_| own.overlaps(&view.today(*other, seen)))?;
         Some((*other, used))
     }) {
         return Some(ScanReason::Occupied {
@@ -229,7 +237,7 @@ fn conflict(view: &TripView, id: TicketId, holding: &Holding) -> Option<ScanReas
             .filter(|(other, _)| **other != id || !holding.listed)
     };
     let holds = others()
-        .map(|(other, seen)| (other, view.today(*other, &seen.hold)))
+        .map(|(other, seen)| (other, view.today(*other, seen)))
         .chain(listed().map(|(other, hold)| (other, *hold)));
     if let Some((other, hold)) = holds.into_iter().find(|(_, hold)| hold.supersedes(own)) {
         return Some(ScanReason::Superseded {

@@ -30,7 +30,7 @@ pub struct TripView {
     pub bundle_at: Option<Instant>,
     /// How the bus was swapped, as far as this device has heard.
     pub swaps: Swaps,
-    /// Which numbering the seats of `listed` and `seen` are in.
+    /// Which numbering the seats of `listed` are in; 0 as long as the trip is not known.
     pub numbering: LayoutVersion,
 }
 
@@ -60,6 +60,8 @@ pub struct SeatHold {
 pub struct SeenTicket {
     /// What it claims.
     pub hold: SeatHold,
+    /// Which numbering its seat is in.
+    pub under: LayoutVersion,
     /// When its passenger was let on; `None` if never.
     pub used: Option<TicketUse>,
 }
@@ -105,17 +107,21 @@ impl TripView {
         }
     }
 
-    /// Hears of the trip's swaps: what was seen is looked for in the numbering of today.
+    /// Hears of the trip's swaps.
     pub fn renumber(&mut self, swaps: &Swaps, numbering: LayoutVersion) {
-        if self.swaps != *swaps {
-            let before = self.numbering;
-            for seen in self.seen.values_mut() {
-                // A seat without a place stands in nobody's way.
-                seen.hold.seat = swaps.place(seen.hold.seat, before).unwrap_or(NO_SEAT);
-            }
-            self.swaps = swaps.clone();
-        }
+        self.swaps = swaps.clone();
         self.numbering = numbering;
+    }
+
+    /// Whether a numbering is one that this device has not heard of: its seats cannot be compared
+    /// with those known here.
+    pub(super) fn is_to_come(&self, under: LayoutVersion) -> bool {
+        self.numbering.0 > 0 && under > self.numbering
+    }
+
+    /// Which numbering the seat is in that is shown for a ticket of `under`.
+    pub fn shown_under(&self, under: LayoutVersion) -> LayoutVersion {
+        self.numbering.max(under)
     }
 
     /// Where a ticket's seat is today; `None` where the bus has no place for it.
@@ -124,10 +130,18 @@ impl TripView {
     }
 
     /// What a ticket that was seen holds today: the manifest knows best.
-    pub(super) fn today(&self, id: TicketId, seen: &SeatHold) -> SeatHold {
+    /// What has no seat today, or one that cannot be compared, stands in nobody's way.
+    pub(super) fn today(&self, id: TicketId, seen: &SeenTicket) -> SeatHold {
+        let seat = if let Some(listed) = self.listed.get(&id) {
+            Some(listed.seat)
+        } else if self.is_to_come(seen.under) {
+            None
+        } else {
+            self.seat_now(seen.hold.seat, seen.under)
+        };
         SeatHold {
-            seat: self.listed.get(&id).map_or(seen.seat, |l| l.seat),
-            ..*seen
+            seat: seat.unwrap_or(NO_SEAT),
+            ..seen.hold
         }
     }
 
@@ -146,11 +160,18 @@ impl TripView {
 
     /// Learns that a genuine ticket was shown somewhere and, if its passenger was let on, when
     /// and by whom. The earliest use stands, in whatever order they are heard of.
-    pub fn note_seen(&mut self, id: TicketId, hold: SeatHold, used: Option<TicketUse>) {
-        let seen = self
-            .seen
-            .entry(id)
-            .or_insert(SeenTicket { hold, used: None });
+    pub fn note_seen(
+        &mut self,
+        id: TicketId,
+        hold: SeatHold,
+        under: LayoutVersion,
+        used: Option<TicketUse>,
+    ) {
+        let seen = self.seen.entry(id).or_insert(SeenTicket {
+            hold,
+            under,
+            used: None,
+        });
         seen.used = match (seen.used, used) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

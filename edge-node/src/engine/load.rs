@@ -13,7 +13,6 @@ use domain::ids::{
 use domain::ingest::TicketState;
 use domain::lease::{Grant, SignedGrant};
 use domain::scan::{SeatHold, TicketUse, TripView};
-use domain::swap::NO_SEAT;
 use domain::ticket::{KeyMaterial, KeyRecord};
 use domain::time::Instant;
 use ed25519_dalek::VerifyingKey;
@@ -278,23 +277,15 @@ impl Loaded {
             let hold = aside.and_then(|a| Some((a.hold?, a.numbering)));
             let view = self.views.get_mut(&scan.trip);
             if let (Some(view), Some((hold, numbering)), Some(ticket)) = (view, hold, scan.ticket) {
-                let hold = renumbered(view, hold, numbering);
                 let used = scan.answer.lets_on().then_some(TicketUse {
                     at: envelope.at,
                     by: envelope.node,
                 });
-                view.note_seen(ticket, hold, used);
+                // A scan from before numberings were noted is from before any swap.
+                view.note_seen(ticket, hold, numbering.unwrap_or(LayoutVersion(0)), used);
             }
         }
     }
-}
-
-/// What a ticket held when it was scanned, as its seat is numbered today.
-fn renumbered(view: &TripView, hold: SeatHold, numbering: Option<LayoutVersion>) -> SeatHold {
-    // A scan from before numberings were noted is from before any swap.
-    let under = numbering.unwrap_or(LayoutVersion(0));
-    let seat = view.seat_now(hold.seat, under).unwrap_or(NO_SEAT);
-    SeatHold { seat, ..hold }
 }
 
 /// The manifest as the hub tells it: a ticket that is void is refused, one in dispute is merely

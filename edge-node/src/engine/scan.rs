@@ -5,7 +5,7 @@ use core::fmt::Write as _;
 use domain::codec::{from_cbor, to_cbor};
 use domain::event::{EventBody, ScanRecord, encode_body};
 use domain::ids::{CommandId, LayoutVersion, SeatNo, TripId};
-use domain::scan::{ScanAnswer, ScanDecision, SeatHold, decide_scan, hold_of};
+use domain::scan::{ScanAnswer, ScanDecision, SeatHold, TripView, decide_scan, hold_of};
 use domain::ticket::{parse_qr, verify};
 use domain::time::Instant;
 
@@ -34,6 +34,12 @@ pub(super) struct ScanAside {
     /// Which numbering those seats are in.
     #[n(3)]
     pub numbering: Option<LayoutVersion>,
+}
+
+/// Which numbering the seat of a decision is in.
+fn numbering_of(view: Option<&TripView>, decision: &ScanDecision) -> Option<LayoutVersion> {
+    let claim = decision.ticket.as_ref()?.claim;
+    Some(view?.shown_under(claim.layout_version))
 }
 
 impl ScanAside {
@@ -75,7 +81,7 @@ impl Engine {
             reason: decision.reason.to_string(),
             seat: decision.issuer.and(decision.seat),
             hold: hold_of(trip, &decision),
-            numbering: self.loaded.views.get(&trip).map(|v| v.numbering),
+            numbering: numbering_of(self.loaded.views.get(&trip), &decision),
         };
         let body = EventBody::Scan(record.clone());
         let mut envelope = self.next_envelope(now)?;

@@ -223,7 +223,6 @@ impl Hub {
                 id: number(&row, "trip")? as u64,
                 stops: stops?,
                 seats: number(&row, "seat_count")? as u64,
-                swaps: domain::swap::Swaps::NONE,
             };
             if trip.stops.first().is_some_and(|first| first == stop) {
                 trips.push(trip);
