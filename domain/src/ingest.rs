@@ -306,9 +306,6 @@ impl IngestState {
         let Some(swaps) = self.swaps.get(&coupon.trip) else {
             return Some(coupon.seat);
         };
-        if weakened(Weakness::LateSaleNotMapped) {
-            return Some(coupon.seat);
-        }
         let lease = self.leases.get(&(coupon.trip, coupon.lease_no));
         let under = lease.map_or(coupon.layout_version, |l| l.grant.layout_version);
         swaps.place(coupon.seat, under)

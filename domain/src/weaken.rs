@@ -20,13 +20,11 @@ pub enum Weakness {
     RetryGetsSecondGrant,
     /// The hub sells without the row lock; only the constraint is left.
     NoBookingLock,
-    /// Ingest stores a late sale at the seat printed on it, though the bus was swapped.
-    LateSaleNotMapped,
 }
 
 impl Weakness {
     /// Every weakness, for a run over all of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::RegrantOnExpiry,
         Self::CursorBeforeCommit,
         Self::BatchDerivedIdentity,
@@ -34,7 +32,6 @@ impl Weakness {
         Self::PrintBeforeCommit,
         Self::RetryGetsSecondGrant,
         Self::NoBookingLock,
-        Self::LateSaleNotMapped,
     ];
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::ids::{LayoutVersion, SeatNo, TicketId, TripId};
+use domain::ids::{CompanyId, LayoutVersion, SeatNo, TicketId, TripId};
 use domain::swap::{NO_SEAT, SeatSwap, UnplacedHold};
 use domain::time::Instant;
+use domain::trip::Trip;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -19,7 +20,6 @@ use crate::db::{Db, DbError};
 use crate::operations::crew::assign_bus;
 use crate::operations::trips::Running;
 use crate::tenant::TenantTx;
-use domain::ids::CompanyId;
 
 /// How often a lock is tried for anew because somebody came in between.
 const TRIES_MAX: u32 = 8;
@@ -71,26 +71,14 @@ pub(super) async fn confirm(
         return Err(SwapFault::Changed);
     }
     let before = scene.running.clone();
-    let mut trip = before.trip.clone();
-    let numbering = LayoutVersion(trip.numbering().0.saturating_add(1));
-    let swap = SeatSwap {
-        numbering,
-        layout: trip.layout.clone(),
-        layout_version: trip.layout_version,
-        moves: scene.plan.moves.clone(),
-        undoes: None,
-    };
-    trip.swaps.push(swap).ok_or(SwapFault::TooMany)?;
-    trip.layout.clone_from(&scene.state.new.id);
-    trip.layout_version = scene.state.new.version;
-    trip.seat_count = scene.state.new.seat_count();
+    let trip = in_the_other_bus(&scene)?;
     release_unplaced(tx, &mut scene, now).await?;
     let lost = move_claims(tx, &scene).await?;
     db::put_trip(tx, &trip).await?;
     let going = goings(&scene, &trip);
     let row = SwapRow {
         no: trip.swaps.iter().count() as i16,
-        numbering: i32::from(numbering.0),
+        numbering: i32::from(trip.numbering().0),
         old_layout: (
             before.trip.layout.clone(),
             i32::from(before.trip.layout_version.0),
@@ -129,6 +117,23 @@ pub(super) async fn confirm(
     )
     .await?;
     Ok(Done { row, moved, offers })
+}
+
+/// The trip as it goes on.
+fn in_the_other_bus(scene: &Scene) -> Result<Trip, SwapFault> {
+    let mut trip = scene.running.trip.clone();
+    let swap = SeatSwap {
+        numbering: LayoutVersion(trip.numbering().0.saturating_add(1)),
+        layout: trip.layout.clone(),
+        layout_version: trip.layout_version,
+        moves: scene.plan.moves.clone(),
+        undoes: None,
+    };
+    trip.swaps.push(swap).ok_or(SwapFault::TooMany)?;
+    trip.layout.clone_from(&scene.state.new.id);
+    trip.layout_version = scene.state.new.version;
+    trip.seat_count = scene.state.new.seat_count();
+    Ok(trip)
 }
 
 /// Gives the seats of unpaid bookings back that would not all have a place.
@@ -199,7 +204,7 @@ async fn move_claims(tx: &mut TenantTx, scene: &Scene) -> Result<Vec<LostClaim>,
 }
 
 /// Where every ticket goes, live or not.
-fn goings<'a>(scene: &'a Scene, trip: &domain::trip::Trip) -> Vec<Going<'a>> {
+fn goings<'a>(scene: &'a Scene, trip: &Trip) -> Vec<Going<'a>> {
     let placed: BTreeMap<TicketId, _> = scene
         .plan
         .placements

@@ -71,23 +71,7 @@ async fn a_full_bus_moves_into_a_larger_one_and_back() {
     assert_eq!(world.count("SELECT count(*) FROM conflict_case").await, 0);
     let seats = everybody_boards(&world).await;
     assert_eq!(seats.values().collect::<BTreeSet<_>>().len(), 49);
-    let layout = world.layout("T65");
-    for prm in world.wheelchairs() {
-        let seat = layout.seat(seats[&prm]).unwrap();
-        assert!(
-            seat.attributes
-                .has(domain::layout::SeatAttributes::WHEELCHAIR)
-        );
-    }
-    for party in world.parties() {
-        let rows: Vec<u16> = party
-            .iter()
-            .map(|t| layout.seat(seats[t]).unwrap().row)
-            .collect();
-        let (first, last) = (rows.iter().min().unwrap(), rows.iter().max().unwrap());
-        let needed = (party.len() as u16 - 1) / 4;
-        assert!(last - first <= needed + 1, "a party sits in rows {rows:?}");
-    }
+    wheelchairs_and_parties_sit_well(&world, &seats);
     told_once(&world, &done).await;
     world.books_are_right().await;
 
@@ -123,6 +107,26 @@ async fn a_full_bus_moves_into_a_larger_one_and_back() {
     assert_eq!(listed["items"][0]["undone_by"], 2);
     assert_eq!(listed["items"][1]["undoes"], 1);
     world.books_are_right().await;
+}
+
+fn wheelchairs_and_parties_sit_well(world: &World, seats: &BTreeMap<TicketId, SeatNo>) {
+    let layout = world.layout("T65");
+    for prm in world.wheelchairs() {
+        let seat = layout.seat(seats[&prm]).unwrap();
+        assert!(
+            seat.attributes
+                .has(domain::layout::SeatAttributes::WHEELCHAIR)
+        );
+    }
+    for party in world.parties() {
+        let rows: Vec<u16> = party
+            .iter()
+            .map(|t| layout.seat(seats[t]).unwrap().row)
+            .collect();
+        let (first, last) = (rows.iter().min().unwrap(), rows.iter().max().unwrap());
+        let needed = (party.len() as u16 - 1) / 4;
+        assert!(last - first <= needed + 1, "a party sits in rows {rows:?}");
+    }
 }
 
 fn told(done: &Value) -> usize {

@@ -88,6 +88,7 @@ fn layouts() -> Vec<SeatLayout> {
     vec![
         coach("T49", 49, &[7, 8], true),
         coach("T65", 65, &[1, 2, 3], false),
+        coach("T66", 66, &[1, 2, 3], false),
         coach("T45", 45, &[44, 45], true),
         coach("T4", 4, &[], true),
     ]
