@@ -21,6 +21,7 @@ mod undo;
 pub use jobs::jobs;
 pub use offer::{AftersaleError, Kind, Offer, Refused};
 pub use trips::trip_cancelled;
+pub(crate) use trips::{seats_found, seats_lost};
 
 #[cfg(test)]
 mod tests;

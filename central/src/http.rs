@@ -140,6 +140,7 @@ fn described() -> OpenApiRouter<Api> {
         .merge(crate::pricing::http::routes())
         .merge(crate::operations::http::routes())
         .merge(crate::aftersale::http::routes())
+        .merge(crate::swap::http::routes())
         .merge(crate::waiting::http::routes())
         .merge(crate::documents::http::routes())
         .merge(crate::payment::http::routes())

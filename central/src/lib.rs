@@ -31,6 +31,7 @@ pub mod postgres;
 pub mod pricing;
 pub mod reconciliation;
 pub mod restore;
+pub mod swap;
 pub mod sync;
 pub mod telemetry;
 pub mod tenant;

@@ -163,6 +163,7 @@ impl TestCompany {
             fare_table: "fares".to_owned(),
             currency: Currency::ZMW,
             stops: stops.collect(),
+            swaps: domain::swap::Swaps::NONE,
         };
         let closes: Vec<i64> = trip.stops.iter().map(|s| s.departs.0).collect();
         let mut tx = self.db.tenant(self.id).await?;

@@ -15,7 +15,7 @@ pub use state::{CounterState, HeldLease, OpenShift, SoldTicket};
 use std::collections::BTreeMap;
 
 use crate::fare::FareIndex;
-use crate::ids::{LeaseNo, SeatNo, ShiftNo, StopCode, StopSeq, TripId};
+use crate::ids::{LayoutVersion, LeaseNo, SeatNo, ShiftNo, StopCode, StopSeq, TripId};
 use crate::layout::SeatLayout;
 use crate::money::{Currency, Minor};
 use crate::passenger::PassengerClass;
@@ -42,6 +42,22 @@ impl Catalogue {
     /// What is painted on a seat of a trip, or its number.
     pub fn seat_label(&self, trip: &Trip, seat: SeatNo) -> String {
         self.layout(trip)
+            .map_or_else(|| seat.to_string(), |l| l.label(seat))
+    }
+
+    /// What is painted on the seat that one of an older numbering is today; where the bus of today
+    /// has no place for it, what it was called on the older bus.
+    pub fn seat_label_under(&self, trip: &Trip, seat: SeatNo, under: LayoutVersion) -> String {
+        if under > trip.numbering() {
+            // Not heard of yet: its label is not known, but its number is.
+            return format!("#{seat}");
+        }
+        if let Some(seat) = trip.seat_now(seat, under) {
+            return self.seat_label(trip, seat);
+        }
+        trip.swaps
+            .layout_under(under)
+            .and_then(|(id, _)| self.layouts.get(id))
             .map_or_else(|| seat.to_string(), |l| l.label(seat))
     }
 

@@ -13,11 +13,12 @@ pub use unlisted::{Unlisted, unlisted};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{ChainHead, EventBody, ScanRecord, SignedEvent};
+use crate::event::{ChainHead, Coupon, EventBody, ScanRecord, SignedEvent};
 use crate::ids::{EventHash, LeaseNo, NodeId, SeatNo, Seq, ShiftNo, TicketId, TripId};
 use crate::lease::{LeaseStanding, SeatClaim};
 use crate::ledger::Entry;
 use crate::money::{Currency, Minor};
+use crate::swap::Swaps;
 use crate::ticket::{KeyRecord, SignedTicket};
 use crate::time::{Instant, ServiceDate, Zone};
 use crate::trip::Legs;
@@ -146,11 +147,15 @@ pub enum QuarantineReason {
     #[error("the hub could not apply it; its log says why")]
     #[n(12)]
     Backstop,
+    /// The bus was swapped, and the other one has no place for the seat.
+    #[error("the bus was swapped, and the other one has no place for this seat")]
+    #[n(13)]
+    NoPlace,
 }
 
 impl QuarantineReason {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NotUnderstood,
         Self::Forked,
         Self::LeaseUnknown,
@@ -164,6 +169,7 @@ impl QuarantineReason {
         Self::OtherShift,
         Self::BadSale,
         Self::Backstop,
+        Self::NoPlace,
     ];
 
     /// The reason that is stored under a word.
@@ -187,6 +193,7 @@ impl QuarantineReason {
             Self::OtherShift => "other_shift",
             Self::BadSale => "bad_sale",
             Self::Backstop => "backstop",
+            Self::NoPlace => "no_place",
         }
     }
 }
@@ -224,7 +231,7 @@ impl TicketState {
 pub struct TicketStanding {
     /// The shift that sold it.
     pub shift: ShiftNo,
-    /// Where and when it rides.
+    /// Where and when it rides, the seat as it is numbered today.
     pub place: (TripId, SeatNo, Legs),
     /// Which grant it was sold under.
     pub lease_no: LeaseNo,
@@ -262,7 +269,10 @@ pub struct IngestState {
     pub frozen: bool,
     /// The node's leases that the batch names.
     pub leases: BTreeMap<(TripId, LeaseNo), LeaseStanding>,
-    /// Live tickets on the seats that the batch names, whoever sold them.
+    /// Swaps of the trips that the batch names, where there were any.
+    pub swaps: BTreeMap<TripId, Swaps>,
+    /// Live tickets on the seats that the batch names, as those are numbered today, whoever sold
+    /// them.
     pub seats: BTreeMap<(TripId, SeatNo), Vec<(TicketId, Legs)>>,
     /// The tickets that the batch names.
     pub tickets: BTreeMap<TicketId, TicketStanding>,
@@ -286,6 +296,7 @@ impl IngestState {
             zone,
             frozen: false,
             leases: BTreeMap::new(),
+            swaps: BTreeMap::new(),
             seats: BTreeMap::new(),
             tickets: BTreeMap::new(),
             voided: BTreeMap::new(),
@@ -297,6 +308,19 @@ impl IngestState {
     }
 }
 
+impl IngestState {
+    /// Where a sold seat is today: by the numbering of the lease that it was sold under, whatever
+    /// the ticket says. `None` where the bus of today has no place for it.
+    pub fn seat_now(&self, coupon: &Coupon) -> Option<SeatNo> {
+        let Some(swaps) = self.swaps.get(&coupon.trip) else {
+            return Some(coupon.seat);
+        };
+        let lease = self.leases.get(&(coupon.trip, coupon.lease_no));
+        let under = lease.map_or(coupon.layout_version, |l| l.grant.layout_version);
+        swaps.place(coupon.seat, under)
+    }
+}
+
 /// What a batch names, so that the hub can load it with a handful of set-based queries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -304,7 +328,7 @@ pub struct Needs {
     pub leases: BTreeSet<(TripId, LeaseNo)>,
     /// Leases whose voided seats matter, because they are surrendered.
     pub surrendered: BTreeSet<(TripId, LeaseNo)>,
-    /// Seats that are sold.
+    /// Seats that are sold, as their leases number them.
     pub seats: BTreeSet<(TripId, SeatNo)>,
     /// Tickets that are voided or scanned.
     pub tickets: BTreeSet<TicketId>,
@@ -357,6 +381,8 @@ impl Needs {
 pub struct NewTicket {
     /// The ticket as printed.
     pub ticket: SignedTicket,
+    /// The seat as it is numbered today; [`crate::swap::NO_SEAT`] where it has none.
+    pub seat: SeatNo,
     /// Its legs.
     pub legs: Legs,
     /// The shift that sold it.

@@ -119,8 +119,12 @@ impl SeatLayout {
         Some(SeatNo(at as u16 + 1))
     }
 
-    /// The label of a seat, or its number where the layout does not know it.
+    /// The label of a seat, or its number where the layout does not know it; a dash for what has
+    /// no seat.
     pub fn label(&self, no: SeatNo) -> String {
+        if no == crate::swap::NO_SEAT {
+            return "-".to_owned();
+        }
         self.seat(no)
             .map_or_else(|| no.to_string(), |s| s.label.clone())
     }

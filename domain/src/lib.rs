@@ -18,6 +18,7 @@ pub mod restore;
 pub mod scan;
 pub mod seatmap;
 pub mod signature;
+pub mod swap;
 pub mod ticket;
 pub mod time;
 pub mod trip;

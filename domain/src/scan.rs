@@ -9,7 +9,8 @@ mod view;
 pub use answer::{ScanAnswer, ScanDecision, ScanReason};
 pub use view::{SeatHold, SeenTicket, TicketUse, TripView};
 
-use crate::ids::{Issuer, NodeId, TicketId, TripId};
+use crate::ids::{Issuer, NodeId, SeatNo, TicketId, TripId};
+use crate::swap::NO_SEAT;
 use crate::ticket::{KeyRecord, SignedTicket, Suite, TicketError, parse_qr, verify};
 use crate::time::Instant;
 
@@ -45,7 +46,8 @@ pub fn decide_scan(view: &TripView, text: &str, now: Instant) -> ScanDecision {
 pub fn record(view: &mut TripView, decision: &ScanDecision, at: Instant, by: NodeId) {
     if let (Some(ticket), Some(hold)) = (&decision.ticket, hold_of(view.trip, decision)) {
         let used = decision.answer.lets_on().then_some(TicketUse { at, by });
-        view.note_seen(ticket.claim.id, hold, used);
+        let under = view.shown_under(ticket.claim.layout_version);
+        view.note_seen(ticket.claim.id, hold, under, used);
     }
 }
 
@@ -93,7 +95,7 @@ fn judge(view: &TripView, ticket: SignedTicket, record: &KeyRecord) -> ScanDecis
             return ScanDecision {
                 answer,
                 reason,
-                seat: Some(ticket.claim.seat),
+                seat: shown(view, &ticket),
                 ticket: Some(ticket),
                 issuer: Some(record.issuer),
             };
@@ -102,6 +104,9 @@ fn judge(view: &TripView, ticket: SignedTicket, record: &KeyRecord) -> ScanDecis
     let id = ticket.claim.id;
     let (answer, reason) = if let Some(used) = view.seen.get(&id).and_then(|seen| seen.used) {
         (ScanAnswer::AlreadyUsed, ScanReason::Used(used))
+    } else if holding.hold.seat == NO_SEAT {
+        let sold = ticket.claim.seat;
+        (ScanAnswer::SeatConflict, ScanReason::NoPlace { sold })
     } else if let Some(reason) = conflict(view, id, &holding) {
         (ScanAnswer::SeatConflict, reason)
     } else if holding.listed {
@@ -117,7 +122,17 @@ fn judge(view: &TripView, ticket: SignedTicket, record: &KeyRecord) -> ScanDecis
         reason,
         ticket: Some(ticket),
         issuer: Some(record.issuer),
-        seat: Some(holding.hold.seat),
+        seat: Some(holding.hold.seat).filter(|seat| *seat != NO_SEAT),
+    }
+}
+
+/// The seat that is shown with a ticket that is refused for another reason.
+fn shown(view: &TripView, ticket: &SignedTicket) -> Option<SeatNo> {
+    let claim = &ticket.claim;
+    if claim.trip == view.trip {
+        view.seat_now(claim.seat, claim.layout_version)
+    } else {
+        Some(claim.seat)
     }
 }
 
@@ -129,6 +144,8 @@ struct Holding {
     listed: bool,
     /// The grant it was sold under is known, or it needs none.
     grant_known: bool,
+    /// Its seat is numbered as this device has not heard of yet.
+    to_come: bool,
 }
 
 fn holding(
@@ -181,7 +198,10 @@ fn holding(
         .filter(|listed| listed.issuer == issuer && listed.legs == legs);
     Ok(Holding {
         hold: SeatHold {
-            seat: listed.map_or(claim.seat, |listed| listed.seat),
+            seat: listed
+                .map(|listed| listed.seat)
+                .or_else(|| view.seat_now(claim.seat, claim.layout_version))
+                .unwrap_or(NO_SEAT),
             legs,
             issuer,
             lease_no: claim.lease.map(|lease| lease.no),
@@ -189,14 +209,21 @@ fn holding(
         },
         listed: listed.is_some(),
         grant_known,
+        to_come: listed.is_none() && view.is_to_come(claim.layout_version),
     })
 }
 
 fn conflict(view: &TripView, id: TicketId, holding: &Holding) -> Option<ScanReason> {
+    // The seat of a ticket that is newer than what this device knows of the bus is none of its seats.
+    if holding.to_come {
+        return None;
+    }
     let own = &holding.hold;
     let others = || view.seen.iter().filter(|(other, _)| **other != id);
     if let Some((other, used)) = others().find_map(|(other, seen)| {
-        let used = seen.used.filter(|_| own.overlaps(&seen.hold))?;
+        let used = seen
+            .used
+            .filter(|_| own.overlaps(&view.today(*other, seen)))?;
         Some((*other, used))
     }) {
         return Some(ScanReason::Occupied {
@@ -210,8 +237,8 @@ fn conflict(view: &TripView, id: TicketId, holding: &Holding) -> Option<ScanReas
             .filter(|(other, _)| **other != id || !holding.listed)
     };
     let holds = others()
-        .map(|(other, seen)| (other, &seen.hold))
-        .chain(listed());
+        .map(|(other, seen)| (other, view.today(*other, seen)))
+        .chain(listed().map(|(other, hold)| (other, *hold)));
     if let Some((other, hold)) = holds.into_iter().find(|(_, hold)| hold.supersedes(own)) {
         return Some(ScanReason::Superseded {
             ticket: *other,

@@ -2,8 +2,9 @@
 
 use core::fmt;
 
-use crate::ids::{LayoutVersion, StopCode, StopSeq, TripId};
+use crate::ids::{LayoutVersion, SeatNo, StopCode, StopSeq, TripId};
 use crate::money::Currency;
+use crate::swap::Swaps;
 use crate::time::{Instant, ServiceDate, Zone};
 
 /// The most legs a trip may have: they are kept as bits of one word.
@@ -145,12 +146,28 @@ pub struct Trip {
     /// Stops `0..n`, at most 65.
     #[n(9)]
     pub stops: Vec<TripStop>,
+    /// How its seats were renumbered when it changed its bus.
+    #[n(10)]
+    pub swaps: Swaps,
 }
 
 impl Trip {
     /// How many legs it has.
     pub fn leg_count(&self) -> u8 {
         (self.stops.len() as u8).saturating_sub(1)
+    }
+
+    /// The numbering in force: what grants and tickets name as their layout version. It is the
+    /// layout's own until the bus is swapped, and one more with every swap.
+    pub fn numbering(&self) -> LayoutVersion {
+        self.swaps
+            .last()
+            .map_or(self.layout_version, |swap| swap.numbering)
+    }
+
+    /// Where a seat of an older numbering is today; `None` where the bus has no place for it.
+    pub fn seat_now(&self, seat: SeatNo, under: LayoutVersion) -> Option<SeatNo> {
+        self.swaps.place(seat, under)
     }
 
     /// The stop at this place.

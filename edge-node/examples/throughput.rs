@@ -75,6 +75,7 @@ fn items() -> Result<(Vec<Item>, Vec<Item>)> {
             fare_table: "f".to_owned(),
             currency: Currency::ZMW,
             stops: vec![stop("A", 4)?, stop("B", 8)?],
+            swaps: domain::swap::Swaps::NONE,
         }));
         let grant = Grant {
             trip: TripId(trip),

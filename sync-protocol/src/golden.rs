@@ -127,7 +127,8 @@ fn every_kind_has_a_golden_file() {
 
 #[test]
 fn every_reason_for_quarantine_is_in_the_sample_of_verdicts() {
-    let sampled: Vec<&str> = samples::verdicts()
+    let all = [samples::verdicts(), samples::later_verdicts()].concat();
+    let sampled: Vec<&str> = all
         .iter()
         .filter_map(|v| match &v.verdict {
             Verdict::Quarantined(reason) => Some(kinds::reason_kind(reason)),

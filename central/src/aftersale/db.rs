@@ -57,6 +57,8 @@ pub(super) struct Sold {
     /// Of a node's sale: the node, and whether its shift's close was applied.
     pub(super) issuer: Option<(NodeId, bool)>,
     pub(super) onboard: bool,
+    /// A swap of the bus left it without a place: what of its price stands in suspense.
+    pub(super) displaced: Option<Minor>,
 }
 
 impl Sold {
@@ -93,6 +95,7 @@ pub(super) async fn sold(tx: &mut TenantTx, whose: Whose) -> Result<Vec<Sold>, D
                   (k.fare_minor + COALESCE((SELECT sum(x.price_minor) FROM booking_extra x
                       WHERE x.company_id = k.company_id AND x.booking_id = k.booking_id
                         AND x.coupon_no = c.coupon_no AND NOT x.refunded), 0))::bigint AS "price!",
+                  d.ticket_id IS NOT NULL AS "displaced!", k.fare_minor,
                   c.coupon_no AS "coupon_no?", t.body, t.route_code,
                   t.delay_ms, t.state AS trip_state, t.onboard_node IS NOT NULL AS "onboard!",
                   EXISTS (SELECT FROM scan s WHERE s.company_id = k.company_id
@@ -106,7 +109,9 @@ pub(super) async fn sold(tx: &mut TenantTx, whose: Whose) -> Result<Vec<Sold>, D
            FROM ticket k
            JOIN trip t ON t.company_id = k.company_id AND t.trip_id = k.trip_id
            LEFT JOIN coupon c ON c.company_id = k.company_id AND c.ticket_id = k.ticket_id
-           WHERE k.company_id = $1 AND k.state = 0
+           LEFT JOIN ticket_displaced d ON d.company_id = k.company_id
+               AND d.ticket_id = k.ticket_id AND k.state = 2
+           WHERE k.company_id = $1 AND (k.state = 0 OR d.ticket_id IS NOT NULL)
              AND ($2::uuid IS NULL OR k.booking_id = $2)
              AND ($3::uuid IS NULL OR k.ticket_id = $3)
              AND ($4::bigint IS NULL OR k.trip_id = $4)
@@ -142,10 +147,11 @@ pub(super) async fn sold(tx: &mut TenantTx, whose: Whose) -> Result<Vec<Sold>, D
                 to_stop: to.map(|s| s.code.0.clone()).ok_or_else(damaged)?,
                 departs: from.map(|s| s.departs).ok_or_else(damaged)?,
                 delay_ms: r.delay_ms,
-                is_cancelled: r.trip_state == "cancelled",
+                is_cancelled: r.trip_state == "cancelled" || r.displaced,
                 has_boarded: r.boarded,
                 issuer: r.issuer_node.map(|n| (NodeId(n), r.shift_closed)),
                 onboard: r.onboard,
+                displaced: r.displaced.then_some(Minor(r.fare_minor)),
             })
         })
         .collect()
@@ -351,7 +357,9 @@ pub(super) async fn settle_booking(
         "UPDATE booking b SET total_minor = total_minor + $3, paid_minor = paid_minor + $4,
              version = version + 1,
              state = CASE WHEN EXISTS (SELECT FROM ticket k WHERE k.company_id = $1
-                 AND k.booking_id = $2 AND k.state = 0) THEN state ELSE 'cancelled' END
+                 AND k.booking_id = $2 AND (k.state = 0 OR k.state = 2 AND EXISTS (
+                     SELECT FROM ticket_displaced d WHERE d.company_id = $1
+                         AND d.ticket_id = k.ticket_id))) THEN state ELSE 'cancelled' END
          WHERE company_id = $1 AND booking_id = $2 RETURNING state",
         tx.company().0,
         booking,
@@ -494,6 +502,28 @@ pub(super) async fn end_offer(
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Ends the open rebookings of a trip for bookings of some tickets.
+pub(super) async fn lapse_rebookings(
+    tx: &mut TenantTx,
+    trip: TripId,
+    tickets: &[Uuid],
+    now: Instant,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "UPDATE aftersale_offer o SET state = 'lapsed', ended_at_ms = $4
+         WHERE o.company_id = $1 AND o.trip_id = $2 AND o.kind = 'rebook' AND o.state = 'open'
+           AND o.booking_id IN (SELECT booking_id FROM ticket
+               WHERE company_id = $1 AND ticket_id = ANY($3))",
+        tx.company().0,
+        trip.0 as i64,
+        tickets,
+        now.0
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Rebookings whose time to choose is over, the oldest first.

@@ -25,6 +25,8 @@ pub enum Reason {
     PassengerRequest,
     /// The company cancelled the trip.
     TripCancelled,
+    /// The company swapped the bus, and the other one has no place for the passenger.
+    BusSwapped,
     /// The trip is late beyond the company's limit.
     DelayOverLimit,
     /// The same journey was bought twice.
@@ -39,9 +41,10 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::PassengerRequest,
         Self::TripCancelled,
+        Self::BusSwapped,
         Self::DelayOverLimit,
         Self::Duplicate,
         Self::Mistake,
@@ -54,6 +57,7 @@ impl Reason {
         match self {
             Self::PassengerRequest => "passenger_request",
             Self::TripCancelled => "trip_cancelled",
+            Self::BusSwapped => "bus_swapped",
             Self::DelayOverLimit => "delay_over_limit",
             Self::Duplicate => "duplicate",
             Self::Mistake => "mistake",
@@ -70,7 +74,10 @@ impl Reason {
     /// Whether only the company's staff may give it.
     pub const fn is_staffs(self) -> bool {
         match self {
-            Self::PassengerRequest | Self::TripCancelled | Self::DelayOverLimit => false,
+            Self::PassengerRequest
+            | Self::TripCancelled
+            | Self::BusSwapped
+            | Self::DelayOverLimit => false,
             Self::Duplicate | Self::Mistake | Self::Goodwill | Self::Medical => true,
         }
     }
@@ -150,7 +157,7 @@ pub struct Standing {
     pub departs_ms: i64,
     /// How late the bus is, in ms.
     pub delay_ms: i64,
-    /// Whether the company cancelled the trip.
+    /// Whether the company cancelled the trip, or has no place for the passenger.
     pub is_cancelled: bool,
     /// Whether the passenger got in.
     pub has_boarded: bool,
@@ -178,7 +185,7 @@ pub enum NotOffered {
     #[error("ticket {0} was used: its passenger boarded")]
     Boarded(uuid::Uuid),
     /// It is not so.
-    #[error("the trip was not cancelled by the company")]
+    #[error("the company neither cancelled the trip nor took its seat away")]
     NotCancelled,
     /// Not late enough.
     #[error("the trip is not late by more than {0} minutes")]
@@ -201,7 +208,7 @@ pub fn check(
     if reason == Reason::PassengerRequest && !by_staff && !rules.self_service {
         return Err(NotOffered::AtTheCounter);
     }
-    if reason == Reason::TripCancelled && !standing.is_cancelled {
+    if matches!(reason, Reason::TripCancelled | Reason::BusSwapped) && !standing.is_cancelled {
         return Err(NotOffered::NotCancelled);
     }
     let limit_ms = i64::from(rules.delay_limit_min) * MINUTE_MS;

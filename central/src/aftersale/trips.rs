@@ -1,6 +1,6 @@
 //! A trip that does not run: every passenger chooses another one or has all money back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::ids::TripId;
 use domain::money::Minor;
@@ -14,6 +14,7 @@ use super::rules::Reason;
 use crate::audit::Actor;
 use crate::booking;
 use crate::company::fresh_uuid;
+use crate::db::DbError;
 use crate::outbox::{self, Happened};
 use crate::tenant::TenantTx;
 
@@ -33,15 +34,52 @@ pub async fn trip_cancelled(
     for unpaid in db::unpaid_on(tx, trip).await? {
         booking::release(tx, unpaid, booking::State::Cancelled, now).await?;
     }
+    offer_all(tx, trip, Reason::TripCancelled, |_| true, actor, now).await
+}
+
+/// Makes every booking an offer whose tickets a swap of the bus left without a place: another trip
+/// between the same stops, or all money back. Gives the number of offers.
+///
+/// Tickets that nodes sold have no booking: a counter refunds them.
+pub(crate) async fn seats_lost(
+    tx: &mut TenantTx,
+    trip: TripId,
+    tickets: &BTreeSet<Uuid>,
+    actor: Actor,
+    now: Instant,
+) -> Result<usize, AftersaleError> {
+    let lost = |ticket: &Sold| tickets.contains(&ticket.id.0);
+    offer_all(tx, trip, Reason::BusSwapped, lost, actor, now).await
+}
+
+/// The swap was taken back: these tickets have their seats again, and nothing is offered for them.
+pub(crate) async fn seats_found(
+    tx: &mut TenantTx,
+    trip: TripId,
+    tickets: &[Uuid],
+    now: Instant,
+) -> Result<(), DbError> {
+    db::lapse_rebookings(tx, trip, tickets, now).await
+}
+
+async fn offer_all(
+    tx: &mut TenantTx,
+    trip: TripId,
+    reason: Reason,
+    of: impl Fn(&Sold) -> bool,
+    actor: Actor,
+    now: Instant,
+) -> Result<usize, AftersaleError> {
     let mut affected: BTreeMap<Uuid, Vec<Sold>> = BTreeMap::new();
     for ticket in db::sold(tx, Whose::Trip(trip)).await? {
-        if let Some(booking) = ticket.booking.filter(|_| !ticket.has_boarded) {
+        let affects = of(&ticket) && !ticket.has_boarded;
+        if let Some(booking) = ticket.booking.filter(|_| affects) {
             affected.entry(booking).or_default().push(ticket);
         }
     }
     let mut made = 0;
     for (booking, tickets) in affected {
-        let Some(offer) = offer(booking, trip, &tickets, actor, now)? else {
+        let Some(offer) = offer(booking, (trip, reason), &tickets, actor, now)? else {
             continue;
         };
         if !db::insert_offer(tx, &offer).await? {
@@ -54,6 +92,7 @@ pub async fn trip_cancelled(
                 "offer": offer.id,
                 "booking": booking,
                 "trip": trip.0,
+                "reason": reason.as_str(),
                 "tickets": tickets.iter().map(|t| t.id.0).collect::<Vec<_>>(),
                 "refund_minor": offer.refund_minor.0,
                 "currency": offer.currency.as_str(),
@@ -68,7 +107,7 @@ pub async fn trip_cancelled(
 
 fn offer(
     booking: Uuid,
-    trip: TripId,
+    (trip, reason): (TripId, Reason),
     tickets: &[Sold],
     actor: Actor,
     now: Instant,
@@ -94,7 +133,7 @@ fn offer(
         kind: Kind::Rebook,
         booking: Some(booking),
         cancelled_trip: Some(trip),
-        reason: Reason::TripCancelled,
+        reason,
         actor_kind: actor_kind.to_owned(),
         actor,
         state: "open".to_owned(),

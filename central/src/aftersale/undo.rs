@@ -6,6 +6,7 @@ use domain::ids::{SaleOrdinal, SeatNo, StopSeq, TicketId, TripId};
 use domain::ingest::TicketState;
 use domain::ledger::{Account, Entry, EntryKind, Posting};
 use domain::money::{Currency, Minor};
+use domain::swap::NO_SEAT;
 use domain::ticket::{TicketClaim, sign_ticket};
 use domain::time::Instant;
 use domain::trip::{LEGS_MAX, Legs, Trip};
@@ -70,7 +71,8 @@ pub(super) async fn void(
     let changes = numbers(tx, &trips).await?;
     let ids: Vec<Uuid> = tickets.iter().map(|t| t.id.0).collect();
     db::void(tx, &ids, &changes, coupon_state).await?;
-    let waits = tickets.iter().zip(changes).filter(|(t, _)| t.onboard);
+    let waits = tickets.iter().zip(changes);
+    let waits = waits.filter(|(t, _)| t.onboard && t.seat != NO_SEAT);
     let block = |(t, change): (&Sold, i64)| Block {
         trip: t.trip,
         seat: t.seat,
@@ -148,7 +150,13 @@ pub(super) async fn post_void(
     let mut whole = 0i64;
     for t in tickets {
         let account = fares_account(tx, t.trip).await?;
-        postings.push(line(account, t.price_minor.0, Some(t.id)));
+        let suspended = t.displaced.unwrap_or(Minor::ZERO).0;
+        if t.displaced.is_some() {
+            postings.push(line(Account::Suspense, suspended, Some(t.id)));
+            postings.push(line(account, t.price_minor.0 - suspended, None));
+        } else {
+            postings.push(line(account, t.price_minor.0, Some(t.id)));
+        }
         whole = whole.saturating_add(t.price_minor.0);
     }
     postings.push(line(Account::Revenue, kept.saturating_neg(), None));
@@ -271,7 +279,7 @@ pub(super) async fn replace(
             ordinal: SaleOrdinal(last.saturating_add(1)),
             issued_at: now,
             lease: None,
-            layout_version: run.layout_version,
+            layout_version: run.numbering(),
             test: false,
         };
         *reused.entry((trip, seat)).or_default() |= legs.mask();
@@ -297,6 +305,7 @@ pub(super) async fn replace(
         });
         rows.push(TicketRow {
             ticket: sign_ticket(&claim, api.keys.kid(), api.keys.signing_key()),
+            seat,
             legs,
             issuer: None,
             shift: None,

@@ -59,11 +59,12 @@ pub(super) async fn issue(
             ordinal: SaleOrdinal(sold_before.saturating_add(1)),
             issued_at: now,
             lease: None,
-            layout_version: stock.facts.trip.layout_version,
+            layout_version: stock.facts.trip.numbering(),
             test: false,
         };
         rows.push(TicketRow {
             ticket: sign_ticket(&claim, keys.kid(), keys.signing_key()),
+            seat: coupon.seat,
             legs: coupon.legs,
             issuer: None,
             shift: None,

@@ -333,6 +333,7 @@ impl<'p> Network<'p> {
             fare_table: route.fare_table.clone(),
             currency: fares.map_or(Currency::ZMW, |f| f.currency),
             stops,
+            swaps: domain::swap::Swaps::NONE,
         };
         Ok(TripRow {
             pattern_key: key,
@@ -392,7 +393,11 @@ fn keep_what_was_sold(row: &mut TripRow, known: &StoredTrip, applied: &mut Appli
     let same = row.trip.layout == known.trip.layout
         && row.trip.layout_version == known.trip.layout_version
         && row.trip.seat_count == known.trip.seat_count;
-    if same || !known.has_rights {
+    let swapped = !known.trip.swaps.is_empty();
+    if swapped {
+        row.trip.swaps = known.trip.swaps.clone();
+    }
+    if same || !(known.has_rights || swapped) {
         return;
     }
     applied.trips.kept += 1;

@@ -95,7 +95,7 @@ pub async fn load(
     .await?;
     let Some(head) = head else { return Ok(None) };
     let rows = sqlx::query!(
-        r#"SELECT k.ticket_id, k.trip_id, k.seat, lower(k.legs) AS "from!", upper(k.legs) AS "to!",
+        r#"SELECT k.ticket_id, k.trip_id, k.seat, k.printed_seat, lower(k.legs) AS "from!", upper(k.legs) AS "to!",
                   k.class, k.ordinal, k.layout_version, k.issued_at_ms, k.kid, k.suite, k.tag,
                   k.test, k.fare_minor, k.currency, t.body, t.route_code,
                   c.coupon_no AS "coupon_no?", c.passenger_sealed
@@ -120,7 +120,7 @@ pub async fn load(
         let ticket = signed(&Stored {
             id: r.ticket_id,
             trip: r.trip_id,
-            seat: r.seat,
+            seat: r.printed_seat.unwrap_or(r.seat),
             legs: (r.from, r.to),
             class: r.class,
             ordinal: r.ordinal,
@@ -131,10 +131,10 @@ pub async fn load(
             tag: r.tag,
             test: r.test,
         })?;
-        let claim = ticket.claim;
+        let (claim, seat) = (ticket.claim, SeatNo(r.seat as u16));
         let layout = layouts.get(&r.trip_id).and_then(Option::as_ref);
         tickets.push(Printed {
-            seat_label: layout.map_or_else(|| claim.seat.to_string(), |l| l.label(claim.seat)),
+            seat_label: layout.map_or_else(|| seat.to_string(), |l| l.label(seat)),
             from: at(&trip, claim.from, true)?,
             to: at(&trip, claim.to, false)?,
             passenger: r

@@ -63,6 +63,7 @@ impl Plan {
             fare_table: fares.id.clone(),
             currency: fares.currency,
             stops: stops?,
+            swaps: domain::swap::Swaps::NONE,
         })
     }
 

@@ -293,6 +293,7 @@ impl Network {
                 fare_table: route.fare_table.clone(),
                 currency: route.currency,
                 stops,
+                swaps: domain::swap::Swaps::NONE,
             },
         })
     }

@@ -46,6 +46,9 @@ pub enum CaseError {
     /// A third ticket holds the seat.
     #[error("yet another live ticket holds this seat: decide its case first")]
     SeatTaken,
+    /// The bus was swapped.
+    #[error("the bus was swapped and has no place for this seat: refund the ticket, or rebook it")]
+    NoPlace,
     /// Somebody is paying for the seat.
     #[error("somebody is buying this seat: decide once the hold is over")]
     SeatHeld,
@@ -276,6 +279,9 @@ impl Plan {
         if wins {
             if ticket.state == 1 {
                 return Err(CaseError::Void(ticket.id.0));
+            }
+            if ticket.view.seat == 0 {
+                return Err(CaseError::NoPlace);
             }
             self.states.insert(ticket.id, 0);
             self.shift_money(ticket, Account::Suspense, fares, ticket.suspense_minor);

@@ -56,7 +56,7 @@ impl From<CaseError> for Problem {
             CaseError::Closed(_) => Self::conflict("case-closed", "Decided before", detail),
             CaseError::NoTrip | CaseError::NotOfTheCase => Self::unprocessable(detail),
             CaseError::Void(_) => Self::conflict("ticket-void", "Ticket taken back", detail),
-            CaseError::SeatTaken | CaseError::SeatHeld => {
+            CaseError::SeatTaken | CaseError::SeatHeld | CaseError::NoPlace => {
                 Self::conflict("seat-taken", "Seat taken", detail)
             }
         }

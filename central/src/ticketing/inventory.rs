@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::codec::from_cbor;
-use domain::ids::{HubIncarnation, LayoutVersion, LeaseNo, NodeId, SeatNo, TripId};
+use domain::ids::{HubIncarnation, LeaseNo, NodeId, SeatNo, TripId};
 use domain::lease::{Grant, LeaseStanding, LeaseStatus, TripInventory};
 use domain::seatmap::SeatMap;
 use domain::time::Instant;
@@ -44,13 +44,13 @@ pub async fn load_inventory(
     tx: &mut TenantTx,
     trip: TripId,
 ) -> Result<Option<TripInventory>, DbError> {
-    if lock_trip(tx, trip).await?.is_none() {
+    let Some(run) = lock_trip(tx, trip).await? else {
         return Ok(None);
-    }
+    };
     let company = tx.company().0;
     let id = trip.0 as i64;
     let row = sqlx::query!(
-        r#"SELECT t.seat_count, t.leg_count, t.layout_version, t.boarding_closes_ms,
+        r#"SELECT t.seat_count, t.leg_count, t.boarding_closes_ms,
                   t.frozen_by IS NOT NULL AS "frozen!", h.incarnation AS hub
            FROM trip t, hub h WHERE t.company_id = $1 AND t.trip_id = $2"#,
         company,
@@ -78,7 +78,7 @@ pub async fn load_inventory(
     Ok(Some(TripInventory {
         trip,
         leg_count: row.leg_count as u8,
-        layout_version: LayoutVersion(row.layout_version as u16),
+        layout_version: run.numbering(),
         boarding_closes: row.boarding_closes_ms.into_iter().map(Instant).collect(),
         pool,
         leases: load_leases(tx, trip).await?,

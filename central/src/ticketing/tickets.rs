@@ -1,6 +1,6 @@
 //! Writing tickets as sets, whoever sold them.
 
-use domain::ids::{NodeId, ShiftNo};
+use domain::ids::{NodeId, SeatNo, ShiftNo};
 use domain::ingest::TicketState;
 use domain::money::{Currency, Minor};
 use domain::ticket::{SignedTicket, Suite};
@@ -16,6 +16,8 @@ use crate::tenant::TenantTx;
 pub struct TicketRow {
     /// The ticket as printed.
     pub ticket: SignedTicket,
+    /// The seat as it is numbered today; what is printed stands in the ticket.
+    pub seat: SeatNo,
     /// Its legs.
     pub legs: Legs,
     /// Who sold it; `None` for the hub itself.
@@ -52,27 +54,27 @@ pub async fn insert_tickets(tx: &mut TenantTx, rows: &[TicketRow]) -> Result<(),
         rows.iter().copied().map(pick).collect()
     }
     let mut rows: Vec<&TicketRow> = rows.iter().collect();
-    rows.sort_by_key(|r| (r.ticket.claim.trip, r.ticket.claim.seat));
+    rows.sort_by_key(|r| (r.ticket.claim.trip, r.seat));
     let rows = &rows[..];
     let lease = |r: &TicketRow| r.ticket.claim.lease;
     let company = tx.company().0;
     sqlx::query!(
         "INSERT INTO ticket (company_id, ticket_id, trip_id, seat, legs, class, ordinal,
              issuer_node, lease_no, epoch, layout_version, issued_at_ms, kid, suite, tag,
-             fare_minor, currency, shift, booking_id, test, state, change_no)
+             fare_minor, currency, shift, booking_id, test, state, change_no, printed_seat)
          SELECT $1, w.id, w.trip, w.seat, int4range(w.a, w.b), w.class, w.ordinal, w.issuer,
              w.lease_no, w.epoch, w.layout, w.issued, w.kid, w.suite, w.tag, w.fare, w.currency,
-             w.shift, w.booking, w.test, w.state, w.change_no
+             w.shift, w.booking, w.test, w.state, w.change_no, NULLIF(w.printed, w.seat)
          FROM UNNEST($2::uuid[], $3::bigint[], $4::int[], $5::int[], $6::int[], $7::smallint[],
              $8::int[], $9::uuid[], $10::int[], $11::bigint[], $12::int[], $13::bigint[],
              $14::bytea[], $15::smallint[], $16::bytea[], $17::bigint[], $18::text[], $19::int[],
-             $20::uuid[], $21::boolean[], $22::smallint[], $23::bigint[])
+             $20::uuid[], $21::boolean[], $22::smallint[], $23::bigint[], $24::int[])
          AS w(id, trip, seat, a, b, class, ordinal, issuer, lease_no, epoch, layout, issued, kid,
-             suite, tag, fare, currency, shift, booking, test, state, change_no)",
+             suite, tag, fare, currency, shift, booking, test, state, change_no, printed)",
         company,
         &column(rows, |r| r.ticket.claim.id.0),
         &column(rows, |r| r.ticket.claim.trip.0 as i64),
-        &column(rows, |r| i32::from(r.ticket.claim.seat.0)),
+        &column(rows, |r| i32::from(r.seat.0)),
         &column(rows, |r| i32::from(r.legs.from().0)),
         &column(rows, |r| i32::from(r.legs.to().0)),
         &column(rows, |r| i16::from(r.ticket.claim.class.code())),
@@ -92,6 +94,7 @@ pub async fn insert_tickets(tx: &mut TenantTx, rows: &[TicketRow]) -> Result<(),
         &column(rows, |r| r.ticket.claim.test),
         &column(rows, |r| state_code(r.state)),
         &column(rows, |r| r.change_no),
+        &column(rows, |r| i32::from(r.ticket.claim.seat.0)),
     )
     .execute(tx.conn())
     .await?;

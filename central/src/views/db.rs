@@ -255,7 +255,8 @@ pub async fn tickets(
     let rows = sqlx::query!(
         r#"SELECT ticket_id, trip_id, seat, lower(legs) AS "from!", upper(legs) AS "to!", class,
                   ordinal, issuer_node, lease_no, epoch, layout_version, issued_at_ms, kid, suite,
-                  tag, fare_minor, currency, shift, booking_id, test, state
+                  tag, fare_minor, currency, shift, booking_id, test, state,
+                  COALESCE(printed_seat, seat) AS "printed_seat!"
            FROM ticket
            WHERE company_id = $1 AND ($2::bigint IS NULL OR trip_id = $2)
              AND ($3::uuid IS NULL OR booking_id = $3) AND ticket_id > $4
@@ -283,7 +284,7 @@ pub async fn tickets(
             let claim = TicketClaim {
                 id: TicketId(r.ticket_id),
                 trip: TripId(r.trip_id as u64),
-                seat: SeatNo(r.seat as u16),
+                seat: SeatNo(r.printed_seat as u16),
                 from: legs.from(),
                 to: legs.to(),
                 class,

@@ -7,7 +7,8 @@ use crate::event::{
     COUPONS_MAX, Coupon, EventBody, LeaseAccepted, LeaseSurrendered, ShiftClosed, ShiftOpened,
     TenderKind, TenderLine, VoidReason, VoidRecord,
 };
-use crate::ids::{LeaseNo, SaleOrdinal, SeatNo, Seq, ShiftNo, TicketId, TripId};
+use crate::ids::{LayoutVersion, LeaseNo, SaleOrdinal, SeatNo, Seq, ShiftNo, TicketId, TripId};
+use crate::layout::SEATS_MAX;
 use crate::money::{Currency, Minor};
 use crate::seatmap::SeatMap;
 use crate::time::Instant;
@@ -176,7 +177,9 @@ fn decide_journey(
     }
     let mut map = union_map(trip, &open);
     for c in already.iter().filter(|c| c.trip == trip.id) {
-        map.mark_taken(c.seat, c.legs);
+        if let Some(seat) = today(trip, c.seat, c.layout_version) {
+            map.mark_taken(seat, c.legs);
+        }
     }
     let seats = choose_seats(catalogue, trip, journey, legs, &mut map)?;
     journey
@@ -190,9 +193,9 @@ fn decide_journey(
                 to: journey.to.clone(),
                 class: passenger.class,
             })?;
-            let lease = open
+            let (lease, seat) = open
                 .iter()
-                .find(|l| l.map.is_free(seat, legs))
+                .find_map(|l| Some((l, sold_as(trip, l, seat, legs)?)))
                 .ok_or_else(|| Refusal::SeatNotHeld(catalogue.seat_label(trip, seat)))?;
             let sold = lease.ordinals.get(&seat).map_or(0, |o| o.0);
             Ok(Coupon {
@@ -203,7 +206,7 @@ fn decide_journey(
                 ordinal: SaleOrdinal(sold + 1),
                 lease_no: lease.grant.lease_no,
                 epoch: lease.grant.epoch,
-                layout_version: trip.layout_version,
+                layout_version: lease.grant.layout_version,
                 fare_minor,
                 test,
                 tag: vec![],
@@ -212,14 +215,40 @@ fn decide_journey(
         .collect()
 }
 
-/// What may be sold at one stop out of all leases together: no two of them hold one seat there,
-/// because each holds the leg that leaves the stop.
+/// A seat of a lease as it is numbered today. One of a numbering that this device has not heard of
+/// yet is none of the seats it knows: it counts beyond them all.
+fn today(trip: &Trip, seat: SeatNo, under: LayoutVersion) -> Option<SeatNo> {
+    if under > trip.numbering() {
+        return Some(SeatNo(seat.0.saturating_add(SEATS_MAX as u16)));
+    }
+    trip.seat_now(seat, under)
+}
+
+/// The seat of a lease, as the lease numbers it, that is this one today and free on these legs.
+fn sold_as(trip: &Trip, lease: &HeldLease, wanted: SeatNo, legs: Legs) -> Option<SeatNo> {
+    let under = lease.grant.layout_version;
+    let mut seats = lease.grant.claims.iter().map(|c| c.seat);
+    seats.find(|seat| today(trip, *seat, under) == Some(wanted) && lease.map.is_free(*seat, legs))
+}
+
+/// What may be sold at one stop out of all leases together, as the seats are numbered today: no two
+/// leases hold one seat there, because each holds the leg that leaves the stop. Seats that a swapped
+/// bus has no place for are sold by nobody who has heard of it.
 fn union_map(trip: &Trip, leases: &[&HeldLease]) -> SeatMap {
-    let mut map = SeatMap::nothing(trip.seat_count);
+    let to_come = leases
+        .iter()
+        .any(|l| l.grant.layout_version > trip.numbering());
+    let seats = if to_come {
+        2 * SEATS_MAX as u16
+    } else {
+        trip.seat_count
+    };
+    let mut map = SeatMap::nothing(seats);
     for lease in leases {
         for claim in &lease.grant.claims {
-            if lease.map.is_free(claim.seat, claim.legs) {
-                map.own(claim.seat, claim.legs);
+            let seat = today(trip, claim.seat, lease.grant.layout_version);
+            if let Some(seat) = seat.filter(|_| lease.map.is_free(claim.seat, claim.legs)) {
+                map.own(seat, claim.legs);
             }
         }
     }

@@ -37,6 +37,7 @@ fn trip() -> Trip {
         fare_table: "f".to_owned(),
         currency: Currency::ZMW,
         stops: vec![stop("LUN", 1), stop("KAB", 3), stop("NDO", 6)],
+        swaps: crate::swap::Swaps::NONE,
     }
 }
 

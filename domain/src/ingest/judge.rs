@@ -10,10 +10,11 @@ use crate::event::{
     COUPONS_MAX, Coupon, EventBody, LeaseSurrendered, Sale, ShiftClosed, ShiftOpened, SignedEvent,
     TenderKind, VoidRecord,
 };
-use crate::ids::TicketId;
+use crate::ids::{SeatNo, TicketId};
 use crate::lease::{LeaseStatus, SeatClaim};
 use crate::ledger::{Account, Entry, EntryKind, Posting, sale_postings, shift_close_postings};
 use crate::money::Minor;
+use crate::swap::NO_SEAT;
 use crate::ticket::SignedTicket;
 use crate::weaken::{Weakness, weakened};
 
@@ -115,9 +116,12 @@ fn coupon_fault(
             return fault(QuarantineReason::OutsideLease);
         }
     }
+    let Some(seat) = state.seat_now(coupon) else {
+        return fault(QuarantineReason::NoPlace);
+    };
     let live = state
         .seats
-        .get(&(coupon.trip, coupon.seat))
+        .get(&(coupon.trip, seat))
         .map_or(&[][..], Vec::as_slice);
     let against: Vec<TicketId> = live
         .iter()
@@ -134,12 +138,22 @@ pub fn stands_against(state: &IngestState, event: &SignedEvent) -> Vec<TicketId>
         return vec![];
     };
     let live = sale.coupons.iter().flat_map(|coupon| {
-        let seat = state.seats.get(&(coupon.trip, coupon.seat));
+        let seat = state.seat_now(coupon);
+        let seat = seat.and_then(|seat| state.seats.get(&(coupon.trip, seat)));
         let live = seat.map_or(&[][..], Vec::as_slice);
         let over = live.iter().filter(|(_, legs)| legs.overlaps(coupon.legs));
         over.map(|(id, _)| *id)
     });
     live.filter(|id| !state.tickets.contains_key(id)).collect()
+}
+
+/// Whether two coupons of a trip are for one seat, as it is numbered today. Seats without a place
+/// are compared as they were sold.
+fn same_seat(state: &IngestState, one: &Coupon, other: &Coupon) -> bool {
+    match (state.seat_now(one), state.seat_now(other)) {
+        (None, None) => one.seat == other.seat,
+        (one, other) => one == other,
+    }
 }
 
 fn sale_contradicts_itself(sale: &Sale) -> bool {
@@ -174,7 +188,7 @@ fn sale_fault(
     for (i, coupon) in sale.coupons.iter().enumerate() {
         let twice = sale.coupons[..i].iter().any(|other| {
             other.trip == coupon.trip
-                && other.seat == coupon.seat
+                && same_seat(state, other, coupon)
                 && other.legs.overlaps(coupon.legs)
         });
         if twice {
@@ -202,9 +216,11 @@ fn judge_sale(state: &mut IngestState, event: &SignedEvent, sale: &Sale) -> Judg
         if state.tickets.contains_key(&ticket.claim.id) {
             continue;
         }
-        admit_ticket(state, sale, coupon, ticket, ticket_state);
+        let seat = state.seat_now(coupon).unwrap_or(NO_SEAT);
+        admit_ticket(state, sale, coupon, seat, ticket, ticket_state);
         effects.push(Effect::InsertTicket(Box::new(NewTicket {
             ticket: *ticket,
+            seat,
             legs: coupon.legs,
             shift: sale.shift,
             fare_minor: coupon.fare_minor,
@@ -231,6 +247,7 @@ fn admit_ticket(
     state: &mut IngestState,
     sale: &Sale,
     coupon: &Coupon,
+    seat: SeatNo,
     ticket: &SignedTicket,
     ticket_state: TicketState,
 ) {
@@ -238,7 +255,7 @@ fn admit_ticket(
     if ticket_state == TicketState::Live {
         state
             .seats
-            .entry((coupon.trip, coupon.seat))
+            .entry((coupon.trip, seat))
             .or_default()
             .push((id, coupon.legs));
     }
@@ -246,7 +263,7 @@ fn admit_ticket(
         id,
         TicketStanding {
             shift: sale.shift,
-            place: (coupon.trip, coupon.seat, coupon.legs),
+            place: (coupon.trip, seat, coupon.legs),
             lease_no: coupon.lease_no,
             fare_minor: coupon.fare_minor,
             state: ticket_state,

@@ -165,6 +165,11 @@ pub enum ScanReason {
         /// The other ticket.
         ticket: TicketId,
     },
+    /// Conflict: the bus was swapped, and the other one has no place for the seat.
+    NoPlace {
+        /// The seat as it was sold.
+        sold: SeatNo,
+    },
     /// Conflict: the seat was sold again after this ticket was taken back.
     Superseded {
         /// The later ticket.
@@ -220,6 +225,11 @@ impl fmt::Display for ScanReason {
             Self::ListedForAnother { ticket } => {
                 write!(f, "the manifest gives this seat to ticket {ticket}")
             }
+            Self::NoPlace { sold } => write!(
+                f,
+                "genuine, but the bus was swapped and this one has no place for its seat {sold}: \
+                 send the passenger to the office"
+            ),
             Self::Superseded { ticket, ordinal } => write!(
                 f,
                 "the seat was sold again: ticket {ticket} (sale {ordinal}) replaces this one"

@@ -576,8 +576,8 @@ fn the_first_answer_that_fits_wins() {
     let text = qr(&ticket);
     list(&mut view, &ticket);
     let used = TicketUse { at: NOW, by: BUS };
-    view.note_seen(ticket.id, hold(&ticket), Some(used));
-    view.note_seen(other.id, hold(&other), Some(used));
+    view.note_seen(ticket.id, hold(&ticket), LayoutVersion(1), Some(used));
+    view.note_seen(other.id, hold(&other), LayoutVersion(1), Some(used));
     view.revoked.insert(ticket.id);
 
     let answer = |view: &TripView, text: &str| decide_scan(view, text, NOW).answer;
@@ -598,4 +598,74 @@ fn each_answer_reads_back_from_its_name() {
     for answer in ScanAnswer::ALL {
         assert_eq!(answer.as_str().parse(), Ok(answer));
     }
+}
+
+fn swaps(moves: &[Option<u16>]) -> crate::swap::Swaps {
+    let to: Vec<_> = moves.iter().map(|s| s.map(SeatNo)).collect();
+    let mut swaps = crate::swap::Swaps::default();
+    let swap = crate::swap::SeatSwap {
+        numbering: LayoutVersion(2),
+        layout: "old".to_owned(),
+        layout_version: LayoutVersion(1),
+        moves: crate::swap::SeatMoves::new(&to).unwrap(),
+        undoes: None,
+    };
+    swaps.push(swap).unwrap();
+    swaps
+}
+
+#[test]
+fn the_maps_of_a_swap_lead_unlisted_tickets_to_their_seats_of_today() {
+    let mut view = view();
+    let first = qr(&claim(1));
+    assert_eq!(scan(&mut view, &first).seat, Some(SeatNo(1)));
+    view.renumber(&swaps(&[Some(7), Some(1), None]), LayoutVersion(2));
+    // The second seat is number 1 by now: whoever sat on the first is not in its way.
+    let second = TicketClaim {
+        seat: SeatNo(2),
+        ..claim(2)
+    };
+    let decision = scan(&mut view, &qr(&second));
+    assert_eq!(decision.answer, ScanAnswer::GoodButUnlisted);
+    assert_eq!(decision.seat, Some(SeatNo(1)));
+    let hubs = TicketClaim {
+        seat: SeatNo(7),
+        lease: None,
+        layout_version: LayoutVersion(2),
+        ..claim(3)
+    };
+    let taken = decide_scan(&view, &qr_by(Issuer::Hub, &hubs), NOW);
+    assert_eq!(
+        taken.answer,
+        ScanAnswer::SeatConflict,
+        "it is the first's seat"
+    );
+    let third = TicketClaim {
+        seat: SeatNo(3),
+        ..claim(4)
+    };
+    let sold = ScanReason::NoPlace { sold: SeatNo(3) };
+    check(&view, &qr(&third), ScanAnswer::SeatConflict, sold);
+}
+
+#[test]
+fn a_ticket_of_a_numbering_to_come_is_compared_with_no_seat() {
+    let mut view = view();
+    view.renumber(&crate::swap::Swaps::NONE, LayoutVersion(1));
+    assert!(scan(&mut view, &qr(&claim(1))).answer.lets_on());
+    let newer = TicketClaim {
+        lease: None,
+        layout_version: LayoutVersion(2),
+        ..claim(2)
+    };
+    let decision = scan(&mut view, &qr_by(Issuer::Hub, &newer));
+    assert_eq!(decision.answer, ScanAnswer::GoodButUnlisted);
+    // Once the maps are here it holds its seat, number 1 of today, and the first one does not.
+    view.renumber(&swaps(&[Some(5), Some(1)]), LayoutVersion(2));
+    let second = TicketClaim {
+        seat: SeatNo(2),
+        ..claim(3)
+    };
+    let decision = decide_scan(&view, &qr(&second), NOW);
+    assert_eq!(decision.answer, ScanAnswer::SeatConflict);
 }

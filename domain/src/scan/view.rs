@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{Issuer, Kid, LeaseNo, NodeId, SaleOrdinal, SeatNo, TicketId, TripId};
+use crate::ids::{
+    Issuer, Kid, LayoutVersion, LeaseNo, NodeId, SaleOrdinal, SeatNo, TicketId, TripId,
+};
 use crate::lease::Grant;
+use crate::swap::{NO_SEAT, Swaps};
 use crate::ticket::KeyRecord;
 use crate::time::Instant;
 use crate::trip::Legs;
@@ -25,6 +28,10 @@ pub struct TripView {
     pub seen: BTreeMap<TicketId, SeenTicket>,
     /// When its key bundle was made; `None` if it never got one.
     pub bundle_at: Option<Instant>,
+    /// How the bus was swapped, as far as this device has heard.
+    pub swaps: Swaps,
+    /// Which numbering the seats of `listed` are in; 0 as long as the trip is not known.
+    pub numbering: LayoutVersion,
 }
 
 /// A claim on some legs of a seat, and which sale of which right made it.
@@ -53,6 +60,8 @@ pub struct SeatHold {
 pub struct SeenTicket {
     /// What it claims.
     pub hold: SeatHold,
+    /// Which numbering its seat is in.
+    pub under: LayoutVersion,
     /// When its passenger was let on; `None` if never.
     pub used: Option<TicketUse>,
 }
@@ -69,7 +78,7 @@ pub struct TicketUse {
 impl SeatHold {
     /// Whether both need the same seat on some leg.
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.seat == other.seat && self.legs.overlaps(other.legs)
+        self.seat == other.seat && self.seat != NO_SEAT && self.legs.overlaps(other.legs)
     }
 
     /// Whether this is a later sale of the same seat-legs out of the same right, which its
@@ -93,6 +102,46 @@ impl TripView {
             revoked: BTreeSet::new(),
             seen: BTreeMap::new(),
             bundle_at: None,
+            swaps: Swaps::NONE,
+            numbering: LayoutVersion(0),
+        }
+    }
+
+    /// Hears of the trip's swaps.
+    pub fn renumber(&mut self, swaps: &Swaps, numbering: LayoutVersion) {
+        self.swaps = swaps.clone();
+        self.numbering = numbering;
+    }
+
+    /// Whether a numbering is one that this device has not heard of: its seats cannot be compared
+    /// with those known here.
+    pub(super) fn is_to_come(&self, under: LayoutVersion) -> bool {
+        self.numbering.0 > 0 && under > self.numbering
+    }
+
+    /// Which numbering the seat is in that is shown for a ticket of `under`.
+    pub fn shown_under(&self, under: LayoutVersion) -> LayoutVersion {
+        self.numbering.max(under)
+    }
+
+    /// Where a ticket's seat is today; `None` where the bus has no place for it.
+    pub fn seat_now(&self, seat: SeatNo, under: LayoutVersion) -> Option<SeatNo> {
+        self.swaps.place(seat, under)
+    }
+
+    /// What a ticket that was seen holds today: the manifest knows best.
+    /// What has no seat today, or one that cannot be compared, stands in nobody's way.
+    pub(super) fn today(&self, id: TicketId, seen: &SeenTicket) -> SeatHold {
+        let seat = if let Some(listed) = self.listed.get(&id) {
+            Some(listed.seat)
+        } else if self.is_to_come(seen.under) {
+            None
+        } else {
+            self.seat_now(seen.hold.seat, seen.under)
+        };
+        SeatHold {
+            seat: seat.unwrap_or(NO_SEAT),
+            ..seen.hold
         }
     }
 
@@ -111,11 +160,18 @@ impl TripView {
 
     /// Learns that a genuine ticket was shown somewhere and, if its passenger was let on, when
     /// and by whom. The earliest use stands, in whatever order they are heard of.
-    pub fn note_seen(&mut self, id: TicketId, hold: SeatHold, used: Option<TicketUse>) {
-        let seen = self
-            .seen
-            .entry(id)
-            .or_insert(SeenTicket { hold, used: None });
+    pub fn note_seen(
+        &mut self,
+        id: TicketId,
+        hold: SeatHold,
+        under: LayoutVersion,
+        used: Option<TicketUse>,
+    ) {
+        let seen = self.seen.entry(id).or_insert(SeenTicket {
+            hold,
+            under,
+            used: None,
+        });
         seen.used = match (seen.used, used) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

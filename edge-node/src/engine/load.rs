@@ -7,7 +7,8 @@ use domain::counter::{Catalogue, CounterState};
 use domain::event::{ChainHead, EventBody, ticket_id};
 use domain::fare::FareIndex;
 use domain::ids::{
-    CommandId, HubIncarnation, Issuer, Kid, LeaseNo, NodeId, NodeIncarnation, RequestId, Seq,
+    CommandId, HubIncarnation, Issuer, Kid, LayoutVersion, LeaseNo, NodeId, NodeIncarnation,
+    RequestId, Seq,
     TicketId, TripId,
 };
 use domain::ingest::TicketState;
@@ -130,11 +131,14 @@ impl Loaded {
     /// A bucket was applied up to here.
     pub(super) fn reached(&mut self, cursor: BucketCursor, at: Instant) {
         if let BucketId::Trip(trip) = cursor.bucket {
-            let keys = &self.keys;
+            let (keys, known) = (&self.keys, self.catalogue.trips.get(&trip));
             let view = self.views.entry(trip).or_insert_with(|| {
                 let mut view = TripView::new(trip);
                 for key in keys {
                     view.add_key(key.clone());
+                }
+                if let Some(trip) = known {
+                    view.renumber(&trip.swaps, trip.numbering());
                 }
                 view
             });
@@ -159,6 +163,9 @@ impl Loaded {
                 self.catalogue.fares.insert(table.id.clone(), index);
             }
             Item::Trip(trip) => {
+                if let Some(view) = self.views.get_mut(&trip.id) {
+                    view.renumber(&trip.swaps, trip.numbering());
+                }
                 self.catalogue.trips.insert(trip.id, trip.clone());
             }
             Item::Key(record) => self.apply_key(record, config.node),
@@ -270,18 +277,16 @@ impl Loaded {
             }
         }
         if let EventBody::Scan(scan) = body {
-            let hold = row
-                .aside
-                .as_deref()
-                .and_then(ScanAside::read)
-                .and_then(|a| a.hold);
+            let aside = row.aside.as_deref().and_then(ScanAside::read);
+            let hold = aside.and_then(|a| Some((a.hold?, a.numbering)));
             let view = self.views.get_mut(&scan.trip);
-            if let (Some(view), Some(hold), Some(ticket)) = (view, hold, scan.ticket) {
+            if let (Some(view), Some((hold, numbering)), Some(ticket)) = (view, hold, scan.ticket) {
                 let used = scan.answer.lets_on().then_some(TicketUse {
                     at: envelope.at,
                     by: envelope.node,
                 });
-                view.note_seen(ticket, hold, used);
+                // A scan from before numberings were noted is from before any swap.
+                view.note_seen(ticket, hold, numbering.unwrap_or(LayoutVersion(0)), used);
             }
         }
     }

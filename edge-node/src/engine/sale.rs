@@ -159,7 +159,7 @@ impl Engine {
             seat: coupon.seat,
             seat_label: trip.map_or_else(
                 || coupon.seat.to_string(),
-                |t| catalogue.seat_label(t, coupon.seat),
+                |t| catalogue.seat_label_under(t, coupon.seat, coupon.layout_version),
             ),
             legs: coupon.legs,
             from: stop_of(trip, coupon.legs.from()),

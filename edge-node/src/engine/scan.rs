@@ -4,8 +4,8 @@ use core::fmt::Write as _;
 
 use domain::codec::{from_cbor, to_cbor};
 use domain::event::{EventBody, ScanRecord, encode_body};
-use domain::ids::{CommandId, SeatNo, TripId};
-use domain::scan::{ScanAnswer, ScanDecision, SeatHold, decide_scan, hold_of};
+use domain::ids::{CommandId, LayoutVersion, SeatNo, TripId};
+use domain::scan::{ScanAnswer, ScanDecision, SeatHold, TripView, decide_scan, hold_of};
 use domain::ticket::{parse_qr, verify};
 use domain::time::Instant;
 
@@ -31,6 +31,15 @@ pub(super) struct ScanAside {
     /// What the ticket holds on the trip, where it is genuine.
     #[n(2)]
     pub hold: Option<SeatHold>,
+    /// Which numbering those seats are in.
+    #[n(3)]
+    pub numbering: Option<LayoutVersion>,
+}
+
+/// Which numbering the seat of a decision is in.
+fn numbering_of(view: Option<&TripView>, decision: &ScanDecision) -> Option<LayoutVersion> {
+    let claim = decision.ticket.as_ref()?.claim;
+    Some(view?.shown_under(claim.layout_version))
 }
 
 impl ScanAside {
@@ -72,6 +81,7 @@ impl Engine {
             reason: decision.reason.to_string(),
             seat: decision.issuer.and(decision.seat),
             hold: hold_of(trip, &decision),
+            numbering: numbering_of(self.loaded.views.get(&trip), &decision),
         };
         let body = EventBody::Scan(record.clone());
         let mut envelope = self.next_envelope(now)?;
@@ -108,8 +118,10 @@ impl Engine {
         aside: Option<ScanAside>,
     ) -> ScanOutcome {
         let trip = self.loaded.catalogue.trips.get(&record.trip);
-        let (reason, seat, hold) =
-            aside.map_or((String::new(), None, None), |a| (a.reason, a.seat, a.hold));
+        let (reason, seat, hold, numbering) = aside.map_or_else(
+            || (String::new(), None, None, None),
+            |a| (a.reason, a.seat, a.hold, a.numbering),
+        );
         ScanOutcome {
             answer: record.answer,
             reason,
@@ -118,7 +130,10 @@ impl Engine {
             seat_label: seat.map(|seat| {
                 trip.map_or_else(
                     || seat.to_string(),
-                    |t| self.loaded.catalogue.seat_label(t, seat),
+                    |t| {
+                        let under = numbering.unwrap_or(t.numbering());
+                        self.loaded.catalogue.seat_label_under(t, seat, under)
+                    },
                 )
             }),
             ticket: record.ticket,
@@ -163,7 +178,10 @@ impl Engine {
             ),
             known.map_or_else(
                 || claim.seat.to_string(),
-                |t| self.loaded.catalogue.seat_label(t, claim.seat)
+                |t| {
+                    let catalogue = &self.loaded.catalogue;
+                    catalogue.seat_label_under(t, claim.seat, claim.layout_version)
+                }
             ),
             stop_of(known, claim.from).1,
             stop_of(known, claim.to).1,

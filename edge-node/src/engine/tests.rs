@@ -4,4 +4,5 @@ pub(crate) mod fixture;
 mod restore;
 mod scanning;
 mod selling;
+mod swapping;
 mod trouble;

@@ -107,4 +107,5 @@ kinds!(reason_kind, REASONS, QuarantineReason, {
     QuarantineReason::OtherShift => "other_shift",
     QuarantineReason::BadSale => "bad_sale",
     QuarantineReason::Backstop => "backstop",
+    QuarantineReason::NoPlace => "no_place",
 });

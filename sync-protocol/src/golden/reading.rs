@@ -2,13 +2,14 @@
 
 use domain::codec::{from_cbor, to_cbor};
 use domain::event::{EventBody, SignedEvent};
+use domain::ids::{NodeIncarnation, Seq};
 use domain::lease::SignedGrant;
 use ed25519_dalek::Signer as _;
 use minicbor::{Decoder, Encode, Encoder};
 
 use super::{kinds, samples};
 use crate::batch::{EventBatch, UNPACKED_BYTES_MAX, unpack_bounded};
-use crate::frame::{BucketChunk, EdgeFrame, HubFrame, Item};
+use crate::frame::{BucketChunk, EdgeFrame, HubFrame, Item, StoredMark};
 
 /// What a decoder made of some bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,6 +91,22 @@ pub(super) fn all() -> Vec<Sample> {
         let decode = |bytes: &[u8]| from_cbor::<Item>(bytes).ok();
         all.push(Sample::new(kinds::item_kind(&item), "item", item, decode));
     }
+    all.push(Sample::new(
+        "item-trip-swapped",
+        "item",
+        samples::swapped_trip(),
+        |bytes: &[u8]| from_cbor::<Item>(bytes).ok(),
+    ));
+    let mark = StoredMark {
+        incarnation: NodeIncarnation(2),
+        through: Seq(270),
+    };
+    all.push(Sample::new(
+        "hub-verdicts-later",
+        "hub-frame",
+        HubFrame::Verdicts(mark, samples::later_verdicts()),
+        |bytes: &[u8]| HubFrame::from_bytes(bytes).ok(),
+    ));
     for body in samples::bodies() {
         let decode = |bytes: &[u8]| from_cbor::<EventBody>(bytes).ok();
         let kind = kinds::body_kind(&body);

@@ -18,6 +18,7 @@ use domain::lease::{Grant, GrantRefusal, LeaseRequest, SeatClaim, SeatWant, Sign
 use domain::money::{Currency, Minor};
 use domain::passenger::PassengerClass;
 use domain::scan::ScanAnswer;
+use domain::swap::{SeatMoves, SeatSwap};
 use domain::ticket::{KeyRecord, Suite};
 use domain::time::Instant;
 use domain::trip::{Legs, Trip, TripStop};
@@ -212,6 +213,40 @@ pub(super) fn verdicts() -> Vec<SeqVerdict> {
         .collect()
 }
 
+/// Verdicts with reasons that came later than the sample of verdicts.
+pub(super) fn later_verdicts() -> Vec<SeqVerdict> {
+    vec![SeqVerdict {
+        seq: Seq(270),
+        verdict: Verdict::Quarantined(QuarantineReason::NoPlace),
+    }]
+}
+
+/// A trip whose bus was swapped, and swapped back.
+pub(super) fn swapped_trip() -> Item {
+    let moves = |to: &[u16]| {
+        let to: Vec<Option<SeatNo>> = to
+            .iter()
+            .map(|seat| Some(SeatNo(*seat)).filter(|s| s.0 > 0))
+            .collect();
+        SeatMoves::new(&to).unwrap()
+    };
+    let swap = |numbering, layout: &str, to: &[u16], undoes| SeatSwap {
+        numbering: LayoutVersion(numbering),
+        layout: layout.to_owned(),
+        layout_version: LayoutVersion(1),
+        moves: moves(to),
+        undoes,
+    };
+    let mut trip = trip();
+    for swap in [
+        swap(2, "coach-3", &[2, 1, 0], None),
+        swap(3, "coach-2", &[2, 1], Some(LayoutVersion(2))),
+    ] {
+        trip.swaps.push(swap).unwrap();
+    }
+    Item::Trip(trip)
+}
+
 pub(super) fn grant() -> Grant {
     Grant {
         trip: TRIP,
@@ -306,6 +341,7 @@ fn trip() -> Trip {
         fare_table: "intercity".to_owned(),
         currency: Currency::ZMW,
         stops: vec![stop("LSK", "Lusaka", 0), stop("KBW", "Kabwe", 140)],
+        swaps: domain::swap::Swaps::NONE,
     }
 }
 

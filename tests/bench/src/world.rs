@@ -249,6 +249,7 @@ fn trip(id: TripId, zone: &Zone, now: Instant) -> Result<Trip> {
         fare_table: "fares".to_owned(),
         currency: Currency::ZMW,
         stops: STOPS.iter().enumerate().map(stop).collect(),
+        swaps: domain::swap::Swaps::NONE,
     })
 }
 

@@ -132,6 +132,7 @@ fn trip(
         fare_table: "bench".to_owned(),
         currency: Currency::ZMW,
         stops: stops.iter().enumerate().map(stop).collect(),
+        swaps: domain::swap::Swaps::NONE,
     })
 }
 

@@ -224,6 +224,7 @@ pub(in crate::booking) async fn show(
                   k.ticket_id AS "ticket_id?", k.ordinal AS "ordinal?", k.lease_no, k.epoch,
                   k.layout_version AS "layout_version?", k.issued_at_ms AS "issued_at_ms?",
                   k.kid AS "kid?", k.suite AS "suite?", k.tag AS "tag?", k.test AS "test?",
+                  COALESCE(k.printed_seat, k.seat) AS printed_seat,
                   t.xmin::text::bigint AS "trip_version!"
            FROM coupon c
            JOIN trip t ON t.company_id = c.company_id AND t.trip_id = c.trip_id
@@ -257,7 +258,7 @@ pub(in crate::booking) async fn show(
                 let claim = TicketClaim {
                     id: TicketId(id),
                     trip: coupon.trip,
-                    seat: coupon.seat,
+                    seat: r.printed_seat.map_or(coupon.seat, |s| SeatNo(s as u16)),
                     from: coupon.legs.from(),
                     to: coupon.legs.to(),
                     class: coupon.class,

@@ -31,6 +31,7 @@ fn trip(number: u64, stops: &[u8], departs: Instant, seats: u16) -> Trip {
         fare_table: "fares".to_owned(),
         currency: Currency::ZMW,
         stops: stops.iter().enumerate().map(stop).collect(),
+        swaps: domain::swap::Swaps::NONE,
     }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::codec::from_cbor;
-use domain::event::{EventBody, SignedEvent};
+use domain::event::{Coupon, EventBody, SignedEvent};
 use domain::ids::{LeaseNo, SeatNo, ShiftNo, TicketId, TripId};
 use domain::ingest::{IngestState, Needs, ShiftStanding, TicketStanding};
 use domain::lease::SeatClaim;
 use domain::money::Minor;
-use domain::trip::Legs;
+use domain::trip::{Legs, Trip};
 
 use crate::db::DbError;
 use crate::nodes::NodeContext;
@@ -31,7 +31,7 @@ pub(super) struct Loaded {
 #[derive(Default)]
 pub(super) struct Named {
     needs: Needs,
-    journeys: Vec<(TripId, SeatNo, Legs)>,
+    coupons: Vec<Coupon>,
 }
 
 impl Named {
@@ -44,8 +44,7 @@ impl Named {
             };
             named.needs.add(&body);
             if let EventBody::Sale(sale) = &body {
-                let journeys = sale.coupons.iter().map(|c| (c.trip, c.seat, c.legs));
-                named.journeys.extend(journeys);
+                named.coupons.extend(sale.coupons.iter().cloned());
             }
         }
         named
@@ -75,8 +74,13 @@ pub(super) async fn load_state(
     if !needs.leases.is_empty() {
         load_leases(tx, node, &needs.leases, &mut loaded).await?;
     }
-    if !named.journeys.is_empty() {
-        load_seats(tx, &named.journeys, &mut loaded).await?;
+    if !named.coupons.is_empty() {
+        // After the leases: their lock has waited for a swap of the bus.
+        load_swaps(tx, named, &mut loaded).await?;
+        let state = &loaded.state;
+        let today = |c: &Coupon| Some((c.trip, state.seat_now(c)?, c.legs));
+        let journeys: Vec<_> = named.coupons.iter().filter_map(today).collect();
+        load_seats(tx, &journeys, &mut loaded).await?;
     }
     if !needs.tickets.is_empty() {
         load_tickets(tx, node, &needs.tickets, &mut loaded).await?;
@@ -112,7 +116,7 @@ async fn load_recognised(
     named: &Named,
     loaded: &mut Loaded,
 ) -> Result<(), DbError> {
-    let sold = named.journeys.iter().map(|j| j.0);
+    let sold = named.coupons.iter().map(|c| c.trip);
     let trips: BTreeSet<i64> = sold
         .chain(loaded.state.tickets.values().map(|t| t.place.0))
         .map(|trip| trip.0 as i64)
@@ -128,6 +132,26 @@ async fn load_recognised(
     );
     let rows = rows.fetch_all(tx.conn()).await?;
     loaded.state.recognised = rows.into_iter().map(|id| TripId(id as u64)).collect();
+    Ok(())
+}
+
+/// How the buses of the trips were swapped; for nearly every batch there is nothing to read.
+async fn load_swaps(tx: &mut TenantTx, named: &Named, loaded: &mut Loaded) -> Result<(), DbError> {
+    let trips: BTreeSet<i64> = named.coupons.iter().map(|c| c.trip.0 as i64).collect();
+    let trips: Vec<i64> = trips.into_iter().collect();
+    let rows = sqlx::query!(
+        "SELECT trip_id, body FROM trip
+         WHERE company_id = $1 AND trip_id = ANY($2) AND swaps > 0",
+        tx.company().0,
+        &trips
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    for row in rows {
+        let trip: Trip =
+            from_cbor(&row.body).map_err(|_| DbError::damaged(format!("trip {}", row.trip_id)))?;
+        loaded.state.swaps.insert(trip.id, trip.swaps);
+    }
     Ok(())
 }
 

@@ -96,6 +96,7 @@ impl Writes {
                 self.index.insert(new.ticket.claim.id, self.tickets.len());
                 self.tickets.push(TicketRow {
                     ticket: new.ticket,
+                    seat: new.seat,
                     legs: new.legs,
                     issuer: Some(node),
                     shift: Some(new.shift),
@@ -210,7 +211,7 @@ impl Writes {
             let claim = row.ticket.claim;
             row.change_no = take(claim.trip);
             if row.state == TicketState::Void {
-                let seat_legs = seat_claim(claim.seat, row.legs);
+                let seat_legs = seat_claim(row.seat, row.legs);
                 loaded
                     .void_changes
                     .insert((claim.trip, seat_legs), row.change_no);

@@ -471,3 +471,60 @@ proptest! {
         prop_assert_eq!(balances(&sold).values().sum::<i64>(), 0);
     }
 }
+
+/// The trip in another bus: seat 1 is its seat 9, seat 2 has no place.
+fn swap_the_bus(world: &mut World) {
+    let moves = crate::swap::SeatMoves::new(&[Some(SeatNo(9)), None]).unwrap();
+    let mut swaps = crate::swap::Swaps::default();
+    let swap = crate::swap::SeatSwap {
+        numbering: LayoutVersion(2),
+        layout: "old".to_owned(),
+        layout_version: LayoutVersion(1),
+        moves,
+        undoes: None,
+    };
+    swaps.push(swap).unwrap();
+    world.state.swaps.insert(TripId(1), swaps);
+}
+
+#[test]
+fn a_late_sale_is_stored_where_its_leases_seat_is_today() {
+    let mut world = World::new();
+    swap_the_bus(&mut world);
+    // A later sale of the hub on the seat that was number 1 in the other bus is no obstacle.
+    let hubs = TicketId(Uuid::from_u128(5));
+    let at = (TripId(1), SeatNo(1));
+    world.state.seats.insert(at, vec![(hubs, legs(0, 4))]);
+    let judged = world.sell(&[coupon(1, 0, 4, 100)]);
+    assert_eq!(judged.verdict, Verdict::Applied);
+    let stored = judged.effects.iter().find_map(|e| match e {
+        Effect::InsertTicket(new) => Some((new.seat, new.ticket.claim.seat)),
+        _ => None,
+    });
+    assert_eq!(stored, Some((SeatNo(9), SeatNo(1))));
+    // What the ticket says of its numbering changes nothing: its lease counts.
+    let mut liar = coupon(1, 0, 4, 100);
+    liar.layout_version = LayoutVersion(2);
+    let judged = world.sell(&[liar]);
+    let taken = QuarantineReason::SeatTaken;
+    assert_eq!(judged.verdict, Verdict::Quarantined(taken));
+}
+
+#[test]
+fn a_late_sale_of_a_seat_without_a_place_is_a_case_and_its_money_stands_in_suspense() {
+    let mut world = World::new();
+    swap_the_bus(&mut world);
+    let judged = world.sell(&[coupon(2, 0, 2, 100)]);
+    let reason = QuarantineReason::NoPlace;
+    assert_eq!(judged.verdict, Verdict::Quarantined(reason));
+    let has = |wanted: &dyn Fn(&Effect) -> bool| judged.effects.iter().any(wanted);
+    assert!(has(
+        &|e| matches!(e, Effect::OpenCase(case) if case.reason == reason)
+    ));
+    assert!(has(&|e| matches!(e, Effect::InsertTicket(new)
+        if new.seat == SeatNo(0) && new.state == TicketState::Disputed)));
+    assert!(has(&|e| matches!(e, Effect::Post(entry) if entry
+        .postings()
+        .iter()
+        .any(|p| p.account == Account::Suspense && p.amount_minor == Minor(-100)))));
+}

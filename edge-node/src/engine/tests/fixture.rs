@@ -86,6 +86,7 @@ pub(crate) fn company_items() -> Vec<Item> {
         fare_table: "std".to_owned(),
         currency: Currency::ZMW,
         stops: vec![stop("LUN", 2), stop("KAB", 4), stop("NDO", 6)],
+        swaps: domain::swap::Swaps::NONE,
     };
     let seats = (1..=4)
         .map(|n| Seat {

@@ -113,6 +113,7 @@ fn trip(number: u64, leaves: Instant, zone: &Zone) -> Result<Trip, SetupError> {
             .enumerate()
             .map(stop)
             .collect::<Result<_, _>>()?,
+        swaps: domain::swap::Swaps::NONE,
     })
 }
 

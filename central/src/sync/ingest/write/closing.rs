@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::ids::{SeatNo, TripId};
 use domain::restore::runs;
+use domain::swap::NO_SEAT;
 
 use super::Writes;
 use crate::db::DbError;
@@ -56,7 +57,9 @@ impl Writes {
         heard: &HashMap<TripId, i64>,
     ) -> Result<(), DbError> {
         let mut waiting: BTreeMap<(TripId, SeatNo), (u64, i64)> = BTreeMap::new();
-        for (trip, claim) in &self.blocked {
+        // What has no seat since the bus was swapped keeps nobody from one.
+        let seated = self.blocked.iter().filter(|b| b.1.seat != NO_SEAT);
+        for (trip, claim) in seated {
             // A void whose change is not known is waited for until somebody looks at it.
             let change = loaded.void_changes.get(&(*trip, *claim));
             let change = change.copied().unwrap_or(i64::MAX);
