@@ -18,6 +18,7 @@ pub mod scan;
 pub mod seatmap;
 pub mod ticket;
 pub mod time;
+pub mod tracking;
 pub mod trip;
 pub mod typ;
 pub mod weaken;

@@ -15,6 +15,7 @@ use domain::layout::SeatLayout;
 use domain::lease::{GrantRefusal, LeaseRequest, SignedGrant};
 use domain::ticket::KeyRecord;
 use domain::time::Instant;
+use domain::tracking::Fix;
 use domain::trip::{Legs, Trip};
 
 use crate::batch::EventBatch;
@@ -238,7 +239,16 @@ pub struct Welcome {
     /// The buckets that will be sent.
     #[n(5)]
     pub buckets: Vec<BucketId>,
+    /// What else this hub takes, as bits: [`TAKES_POSITIONS`]. A hub without it takes nothing else.
+    #[n(6)]
+    pub takes: Option<u32>,
 }
+
+/// In [`Welcome::takes`]: the hub reads [`EdgeFrame::Positions`], and datagrams that hold one.
+pub const TAKES_POSITIONS: u32 = 1;
+
+/// The most fixes of one frame.
+pub const FIXES_MAX: usize = 256;
 
 /// How far the hub has stored a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
@@ -270,6 +280,9 @@ pub enum EdgeFrame {
     /// What time is it? Carries the sender's uptime, in ms, to be echoed.
     #[n(4)]
     TimeRequest(#[n(0)] u64),
+    /// Where the bus was; only to a hub that takes them. As a datagram, or on the buckets channel.
+    #[n(5)]
+    Positions(#[n(0)] Vec<Fix>),
 }
 
 /// What the hub says.
@@ -296,6 +309,9 @@ pub enum HubFrame {
     /// The hub will not go on: why, in words.
     #[n(6)]
     Refused(#[n(0)] String),
+    /// Fixes with these numbers are stored, or will never be: forget them.
+    #[n(7)]
+    PositionsTaken(#[n(0)] Vec<u64>),
 }
 
 /// A verdict other than applied.
@@ -376,7 +392,7 @@ impl EdgeFrame {
         match self {
             Self::Hello(_) | Self::LeaseRequest(_) | Self::TimeRequest(_) => Channel::Control,
             Self::Events(_) => Channel::Events,
-            Self::BucketAck(_) => Channel::Buckets,
+            Self::BucketAck(_) | Self::Positions(_) => Channel::Buckets,
         }
     }
 }
@@ -389,7 +405,7 @@ impl HubFrame {
                 Channel::Control
             }
             Self::Stored(_) | Self::Verdicts(..) => Channel::Events,
-            Self::Bucket(_) => Channel::Buckets,
+            Self::Bucket(_) | Self::PositionsTaken(_) => Channel::Buckets,
         }
     }
 }

@@ -7,7 +7,7 @@
 pub mod edge;
 pub mod hub;
 
-pub use edge::{EdgeInput, EdgeOutput, EdgeSession};
+pub use edge::{Budget, EdgeInput, EdgeOutput, EdgeSession};
 pub use hub::{HubInput, HubOutput, HubSession};
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use domain::event::ChainHead;
 use domain::ids::{NodeIncarnation, Seq};
-use sync_protocol::frame::{Hello, PROTOCOL_VERSION, Welcome};
+use sync_protocol::frame::{Hello, PROTOCOL_VERSION, TAKES_POSITIONS, Welcome};
 use sync_protocol::resume::{KnownLog, decide_resume};
 
 use crate::clock;
@@ -83,6 +83,7 @@ async fn greet_once(db: &Db, node: &NodeContext, hello: &Hello) -> Result<Welcom
         stored: resume.stored,
         begin: resume.begin,
         buckets,
+        takes: Some(TAKES_POSITIONS),
     })
 }
 

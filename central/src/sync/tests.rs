@@ -115,6 +115,7 @@ struct Edge {
     answer: Option<LeaseAnswer>,
     judged: Option<Vec<SeqVerdict>>,
     judged_through: u64,
+    forgotten: Vec<u64>,
 }
 
 impl Edge {
@@ -141,6 +142,7 @@ impl Edge {
             answer: None,
             judged: None,
             judged_through: 0,
+            forgotten: vec![],
         }
     }
 
@@ -193,7 +195,12 @@ impl Edge {
                 EdgeOutput::MarkStored { .. }
                 | EdgeOutput::BeginIncarnation(_)
                 | EdgeOutput::ServerTime(..)
+                | EdgeOutput::LoadFixes(_)
                 | EdgeOutput::Ready => {}
+                EdgeOutput::SendDatagram(frame) => {
+                    self.connection.send_datagram(&frame.to_bytes());
+                }
+                EdgeOutput::ForgetFixes(numbers) => self.forgotten.extend(numbers),
             }
         }
     }

@@ -33,10 +33,12 @@ kinds!(edge_kind, EDGE_KINDS, EdgeFrame, {
     EdgeFrame::BucketAck(BucketCursor { bucket: BucketId::Trip(_), .. }) => "edge-bucket-ack-trip",
     EdgeFrame::BucketAck(BucketCursor { bucket: BucketId::Station(_), .. }) => "edge-bucket-ack-station",
     EdgeFrame::TimeRequest(_) => "edge-time-request",
+    EdgeFrame::Positions(_) => "edge-positions",
 });
 
 kinds!(hub_kind, HUB_KINDS, HubFrame, {
-    HubFrame::Welcome(Welcome { begin: None, .. }) => "hub-welcome",
+    HubFrame::Welcome(Welcome { begin: None, takes: None, .. }) => "hub-welcome",
+    HubFrame::Welcome(Welcome { begin: None, takes: Some(_), .. }) => "hub-welcome-takes",
     HubFrame::Welcome(Welcome { begin: Some(_), .. }) => "hub-welcome-begin",
     HubFrame::Stored(_) => "hub-stored",
     HubFrame::Verdicts(..) => "hub-verdicts",
@@ -51,6 +53,7 @@ kinds!(hub_kind, HUB_KINDS, HubFrame, {
     HubFrame::Bucket(_) => "hub-bucket",
     HubFrame::Time(..) => "hub-time",
     HubFrame::Refused(_) => "hub-refused",
+    HubFrame::PositionsTaken(_) => "hub-positions-taken",
 });
 
 kinds!(item_kind, ITEM_KINDS, Item, {

@@ -64,7 +64,8 @@ pub(super) fn all() -> Vec<Sample> {
             EdgeFrame::Hello(_)
             | EdgeFrame::LeaseRequest(_)
             | EdgeFrame::BucketAck(_)
-            | EdgeFrame::TimeRequest(_) => {
+            | EdgeFrame::TimeRequest(_)
+            | EdgeFrame::Positions(_) => {
                 let decode = |bytes: &[u8]| EdgeFrame::from_bytes(bytes).ok();
                 Sample::new(kinds::edge_kind(&frame), "edge-frame", frame, decode)
             }
@@ -78,7 +79,8 @@ pub(super) fn all() -> Vec<Sample> {
             | HubFrame::Verdicts(..)
             | HubFrame::Lease(..)
             | HubFrame::Time(..)
-            | HubFrame::Refused(_) => {
+            | HubFrame::Refused(_)
+            | HubFrame::PositionsTaken(_) => {
                 let decode = |bytes: &[u8]| HubFrame::from_bytes(bytes).ok();
                 Sample::new(kinds::hub_kind(&frame), "hub-frame", frame, decode)
             }

@@ -6,16 +6,21 @@ use domain::event::ChainHead;
 use domain::ids::{NodeIncarnation, RequestId, Seq};
 use domain::lease::LeaseRequest;
 use domain::time::Instant;
+use domain::tracking::Fix;
 
 use crate::batch::EventBatch;
 use crate::frame::{
     BucketCursor, EdgeFrame, Hello, HubFrame, Item, LeaseAnswer, LogHead, PROTOCOL_VERSION,
-    SeqVerdict, Welcome,
+    SeqVerdict, TAKES_POSITIONS, Welcome,
 };
 use crate::session::edge::buckets::BucketReader;
+use crate::session::edge::positions::PositionSender;
 use crate::uptime::Uptime;
 
 mod buckets;
+mod positions;
+
+pub use positions::Budget;
 
 /// Batches on their way at once.
 const BATCHES_IN_FLIGHT_MAX: usize = 4;
@@ -37,6 +42,8 @@ enum Timer {
     Leases,
     /// Time to ask for the time.
     ServerTime,
+    /// Time to look for fixes that the hub has not heard of.
+    Backfill,
 }
 
 /// What the driver tells the machine.
@@ -62,6 +69,10 @@ pub enum EdgeInput {
     Checkpointed(BucketCursor),
     /// Somebody at the counter wants seats.
     WantLease(LeaseRequest),
+    /// The bus is here, this moment.
+    Fix(Fix),
+    /// The answer to [`EdgeOutput::LoadFixes`]; empty when none wait.
+    Fixes(Vec<Fix>),
 }
 
 /// What the machine wants done.
@@ -69,6 +80,13 @@ pub enum EdgeInput {
 pub enum EdgeOutput {
     /// Send this.
     Send(EdgeFrame),
+    /// Send this as a datagram, or let it be: what is lost is sent again by and by.
+    SendDatagram(EdgeFrame),
+    /// Load fixes that the hub has not taken, the newest first and none of the last seconds, at
+    /// most so many; answer `Fixes`.
+    LoadFixes(usize),
+    /// The hub has taken fixes with these numbers: forget them.
+    ForgetFixes(Vec<u64>),
     /// Load and pack events of one log after a position, as many as a batch takes.
     LoadEvents {
         /// Which log.
@@ -129,6 +147,7 @@ pub struct EdgeSession {
     loading: bool,
     wishes: BTreeMap<RequestId, LeaseRequest>,
     buckets: BucketReader,
+    positions: PositionSender,
     timers: BTreeMap<Timer, Uptime>,
     out: VecDeque<EdgeOutput>,
 }
@@ -137,6 +156,19 @@ impl EdgeSession {
     /// A machine that waits for its connection.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One whose positions may cost what is left of a budget, which outlives connections.
+    pub fn within(budget: Budget) -> Self {
+        Self {
+            positions: PositionSender::new(budget),
+            ..Self::default()
+        }
+    }
+
+    /// What is left of the budget for positions.
+    pub fn budget(&self) -> Budget {
+        self.positions.budget()
     }
 
     /// What to do next.
@@ -187,6 +219,15 @@ impl EdgeSession {
                 }
                 self.wishes.insert(request.request, request);
             }
+            EdgeInput::Fix(fix) => {
+                let frame = self.positions.live(fix, now);
+                self.out.extend(frame.map(EdgeOutput::SendDatagram));
+            }
+            EdgeInput::Fixes(fixes) => {
+                if let Some(frame) = self.positions.backfill(fixes, now) {
+                    self.send(frame);
+                }
+            }
         }
         self.schedule_events();
     }
@@ -218,9 +259,23 @@ impl EdgeSession {
                     self.timers
                         .insert(Timer::ServerTime, now.plus_ms(TIME_EVERY_MS));
                 }
+                Timer::Backfill => {
+                    self.look_for_fixes();
+                    self.timers
+                        .insert(Timer::Backfill, now.plus_ms(positions::BACKFILL_EVERY_MS));
+                }
             }
         }
         self.schedule_events();
+    }
+
+    /// Fixes wait until every event is stored: money comes first.
+    fn look_for_fixes(&mut self) {
+        if self.is_drained()
+            && let Some(most) = self.positions.wants()
+        {
+            self.out.push_back(EdgeOutput::LoadFixes(most));
+        }
     }
 
     fn send(&mut self, frame: EdgeFrame) {
@@ -291,6 +346,13 @@ impl EdgeSession {
                 self.out
                     .push_back(EdgeOutput::ServerTime(at, now.0.saturating_sub(asked)));
             }
+            HubFrame::PositionsTaken(numbers) => {
+                let more = self.positions.taken(&numbers);
+                self.out.push_back(EdgeOutput::ForgetFixes(numbers));
+                if more {
+                    self.look_for_fixes();
+                }
+            }
         }
     }
 
@@ -304,6 +366,11 @@ impl EdgeSession {
             .insert(Timer::ServerTime, now.plus_ms(TIME_EVERY_MS));
         self.out.push_back(EdgeOutput::Ready);
         self.out.push_back(EdgeOutput::ServerTime(welcome.now, 0));
+        if welcome.takes.unwrap_or(0) & TAKES_POSITIONS != 0 {
+            self.positions.start();
+            self.timers
+                .insert(Timer::Backfill, now.plus_ms(positions::BACKFILL_EVERY_MS));
+        }
         for mark in &welcome.stored {
             if let Some(log) = self.logs.get_mut(&mark.incarnation) {
                 log.stored = mark.through;

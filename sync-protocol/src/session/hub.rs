@@ -6,11 +6,12 @@ use domain::codec::to_cbor;
 use domain::ids::{NodeIncarnation, RequestId, Seq};
 use domain::lease::LeaseRequest;
 use domain::time::Instant;
+use domain::tracking::Fix;
 use domain::weaken::{Weakness, weakened};
 
 use crate::batch::EventBatch;
 use crate::frame::{
-    BucketChunk, BucketCursor, BucketId, EdgeFrame, Hello, HubFrame, Item, LeaseAnswer,
+    BucketChunk, BucketCursor, BucketId, EdgeFrame, FIXES_MAX, Hello, HubFrame, Item, LeaseAnswer,
     PROTOCOL_VERSION, SeqVerdict, StoredMark, Welcome,
 };
 use crate::uptime::Uptime;
@@ -52,6 +53,8 @@ pub enum HubInput {
         /// The facts, in order.
         items: Vec<Item>,
     },
+    /// Fixes with these numbers are stored, or will never be.
+    PositionsTaken(Vec<u64>),
 }
 
 /// What the machine wants done.
@@ -76,6 +79,8 @@ pub enum HubOutput {
     BucketAcked(BucketCursor),
     /// Answer the time at once: `Send(Time(asked, now))` with the driver's clock.
     TellTime(u64),
+    /// Judge and store fixes, answer `PositionsTaken`; without an answer they come again.
+    TakePositions(Vec<Fix>),
 }
 
 #[derive(Debug, Default)]
@@ -170,6 +175,7 @@ impl HubSession {
             } => {
                 self.bucket_loaded(bucket, after, checkpoint, items, now);
             }
+            HubInput::PositionsTaken(numbers) => self.send(HubFrame::PositionsTaken(numbers)),
         }
     }
 
@@ -209,6 +215,11 @@ impl HubSession {
             }
             EdgeFrame::BucketAck(cursor) => self.handle_ack(cursor),
             EdgeFrame::TimeRequest(asked) => self.out.push_back(HubOutput::TellTime(asked)),
+            EdgeFrame::Positions(mut fixes) => {
+                // What is beyond the cap comes again.
+                fixes.truncate(FIXES_MAX);
+                self.out.push_back(HubOutput::TakePositions(fixes));
+            }
         }
     }
 

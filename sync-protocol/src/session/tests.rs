@@ -19,6 +19,8 @@ use crate::frame::{
 };
 use crate::uptime::Uptime;
 
+mod positions;
+
 const NODE: NodeId = NodeId(Uuid::nil());
 const ONE: NodeIncarnation = NodeIncarnation(1);
 
@@ -186,6 +188,9 @@ impl Pair {
             EdgeOutput::Judged { .. }
             | EdgeOutput::BeginIncarnation(_)
             | EdgeOutput::ServerTime(..)
+            | EdgeOutput::SendDatagram(_)
+            | EdgeOutput::LoadFixes(_)
+            | EdgeOutput::ForgetFixes(_)
             | EdgeOutput::Ready => {}
         }
     }
@@ -226,6 +231,7 @@ impl Pair {
                     .collect(),
                 begin: None,
                 buckets: vec![BucketId::Company, BucketId::Node],
+                takes: None,
             }),
             HubOutput::Store(batch) => self.store(&batch),
             HubOutput::DecideLease(request) => {
@@ -238,7 +244,7 @@ impl Pair {
                 after,
                 checkpoint: self.changes,
             },
-            HubOutput::BucketAcked(_) => return,
+            HubOutput::BucketAcked(_) | HubOutput::TakePositions(_) => return,
             HubOutput::TellTime(asked) => {
                 let frame = HubFrame::Time(asked, Instant(7));
                 return self.post(false, frame.to_bytes());
@@ -449,6 +455,7 @@ fn what_changes_while_an_empty_bucket_is_loaded_is_loaded_next() {
         stored: vec![],
         begin: None,
         buckets: vec![BucketId::Node],
+        takes: None,
     };
     hub.handle_input(HubInput::Welcome(welcome), Uptime(0));
     hub.handle_input(HubInput::BucketChanged(BucketId::Node), Uptime(0));

@@ -232,6 +232,7 @@ impl Hub {
             stored: resume.stored,
             begin: resume.begin,
             buckets,
+            takes: None,
         })
     }
 
