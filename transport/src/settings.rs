@@ -6,6 +6,11 @@ use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig
 
 use crate::channel::{Channel, FRAME_BYTES_MAX};
 
+/// Datagrams that wait to be read, in bytes; beyond it the oldest is dropped.
+const DATAGRAMS_BYTES: usize = 64 * 1024;
+/// Datagrams that wait to be sent, in bytes.
+const DATAGRAMS_WAITING_BYTES: usize = 4 * 1024;
+
 /// How a connection behaves. [`Self::hub`] and [`Self::edge`] are good starting points.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportSettings {

@@ -260,7 +260,7 @@ impl EdgeSession {
                         .insert(Timer::ServerTime, now.plus_ms(TIME_EVERY_MS));
                 }
                 Timer::Backfill => {
-                    self.look_for_fixes();
+                    self.look_for_fixes(now);
                     self.timers
                         .insert(Timer::Backfill, now.plus_ms(positions::BACKFILL_EVERY_MS));
                 }
@@ -270,9 +270,9 @@ impl EdgeSession {
     }
 
     /// Fixes wait until every event is stored: money comes first.
-    fn look_for_fixes(&mut self) {
+    fn look_for_fixes(&mut self, now: Uptime) {
         if self.is_drained()
-            && let Some(most) = self.positions.wants()
+            && let Some(most) = self.positions.wants(now)
         {
             self.out.push_back(EdgeOutput::LoadFixes(most));
         }
@@ -350,7 +350,7 @@ impl EdgeSession {
                 let more = self.positions.taken(&numbers);
                 self.out.push_back(EdgeOutput::ForgetFixes(numbers));
                 if more {
-                    self.look_for_fixes();
+                    self.look_for_fixes(now);
                 }
             }
         }

@@ -117,7 +117,7 @@ impl PositionSender {
     }
 
     /// How many fixes to load that go after, if any should.
-    pub(super) fn wants(&mut self) -> Option<usize> {
+    pub(super) fn wants(&mut self, now: Uptime) -> Option<usize> {
         if !self.started || self.loading {
             return None;
         }
@@ -128,6 +128,7 @@ impl PositionSender {
             }
             self.in_flight.clear();
         }
+        self.budget.fill(now);
         let spare = self.budget.left_bytes.saturating_sub(OVERHEAD_BYTES) / FIX_BYTES;
         // Half of what is left stays for the live ones.
         let most = usize::try_from(spare / 2).unwrap_or(usize::MAX);
