@@ -40,6 +40,7 @@ use crate::cache::{Cache, MemoryCache};
 use crate::db::Db;
 use crate::keys::HubKeys;
 use crate::payment::Providers;
+use crate::tracking::Tracker;
 use crate::vault::Vault;
 use crate::vault::reseal::PassedOver;
 pub use front::{ClientAddress, Front};
@@ -67,6 +68,8 @@ pub struct Api {
     pub front: Arc<Front>,
     /// Who moves money.
     pub payments: Providers,
+    /// Where buses are.
+    pub tracking: Tracker,
     /// What the present pass of key rotation could not open.
     pub(crate) passed_over: Arc<Mutex<PassedOver>>,
 }
@@ -74,8 +77,10 @@ pub struct Api {
 impl Api {
     /// On the embedded defaults, without rate limits.
     pub fn new(db: Db, keys: HubKeys, vault: Vault) -> Self {
+        let tracking = Tracker::new(db.clone());
         Self {
             db,
+            tracking,
             keys: Arc::new(keys),
             vault,
             cache: Arc::new(MemoryCache::new()),
@@ -125,6 +130,7 @@ fn described() -> OpenApiRouter<Api> {
         .merge(crate::company::http::routes())
         .merge(crate::pricing::http::routes())
         .merge(crate::operations::http::routes())
+        .merge(crate::tracking::http::routes())
         .merge(crate::aftersale::http::routes())
         .merge(crate::waiting::http::routes())
         .merge(crate::documents::http::routes())

@@ -49,6 +49,7 @@ fn jobs() -> Vec<Job> {
     jobs.extend(crate::waiting::jobs());
     jobs.extend(crate::payment::jobs());
     jobs.extend(crate::operations::jobs::jobs());
+    jobs.extend(crate::tracking::jobs());
     jobs
 }
 

@@ -104,8 +104,9 @@ impl TransportSettings {
             .send_window(u64::from(self.send_window_bytes))
             .max_concurrent_bidi_streams(if accepts_channels { channels } else { none })
             .max_concurrent_uni_streams(if accepts_channels { none } else { welcomes })
-            // Positions go up as datagrams; nothing comes down as one.
-            .datagram_receive_buffer_size(accepts_channels.then_some(DATAGRAMS_BYTES))
+            // Positions go up as datagrams. Nothing comes down as one, but quinn sends none where
+            // it may not receive any.
+            .datagram_receive_buffer_size(Some(DATAGRAMS_BYTES))
             // Where the network is slower than the receiver, the oldest fix is dropped.
             .datagram_send_buffer_size(DATAGRAMS_WAITING_BYTES)
             .enable_segmentation_offload(self.segmentation_offload)

@@ -19,6 +19,8 @@ use crate::http::{self, Api, Front};
 use crate::payment::Providers;
 use crate::postgres::{EmbeddedPostgres, PostgresError, Purpose};
 use crate::sync::server::{self, Hub};
+use crate::tracking::Tracker;
+use crate::tracking::live::RedisLive;
 use crate::wake;
 use crate::worker;
 
@@ -98,8 +100,9 @@ async fn serve_on(
     let mut api = Api::new(db.clone(), keys.clone(), session::vault(settings)?);
     guard(&mut api, settings, args)?;
     api.payments = Providers::new(&settings.config)?;
-    let hub = Hub::new(db.clone(), keys, identity);
+    let hub = Hub::tracked(db.clone(), keys, identity, api.tracking.clone());
     let (stop, stopping) = watch::channel(false);
+    api.tracking.end_with(stopping.clone());
     let sync = tokio::spawn(server::serve(hub, endpoint, stopped(stopping.clone())));
     let jobs = tokio::spawn(worker::work(api.clone(), stopping.clone()));
     let routes = http::router(api).into_make_service_with_connect_info::<SocketAddr>();
@@ -130,6 +133,8 @@ fn guard(api: &mut Api, settings: &Settings, args: &ServeArgs) -> Result<()> {
     let config = &settings.config;
     if let Some(url) = args.redis_url.as_ref().or(config.redis.url.as_ref()) {
         api.cache = Arc::new(RedisCache::new(url).context("--redis-url")?);
+        let live = RedisLive::new(url).context("--redis-url")?;
+        api.tracking = Tracker::with(api.db.clone(), Arc::new(live));
     }
     let mut http = config.http.clone();
     http.limits.on &= !args.no_rate_limits;

@@ -84,9 +84,8 @@ impl Place {
     #[must_use]
     pub fn towards(self, other: Self, part: f64) -> Self {
         let part = part.clamp(0.0, 1.0);
-        let between = |a: i32, b: i32| {
-            (f64::from(a) + (f64::from(b) - f64::from(a)) * part).round() as i32
-        };
+        let between =
+            |a: i32, b: i32| (f64::from(a) + (f64::from(b) - f64::from(a)) * part).round() as i32;
         Self {
             lat_e7: between(self.lat_e7, other.lat_e7),
             lon_e7: between(self.lon_e7, other.lon_e7),

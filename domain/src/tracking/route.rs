@@ -58,7 +58,8 @@ impl Route {
 
     /// How far along a stop is, in metres.
     pub fn along_m(&self, stop: StopSeq) -> Option<u32> {
-        self.corner(stop).map(|corner| corner.along_m.round() as u32)
+        self.corner(stop)
+            .map(|corner| corner.along_m.round() as u32)
     }
 
     fn corner(&self, stop: StopSeq) -> Option<Corner> {

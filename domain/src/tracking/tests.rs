@@ -77,7 +77,13 @@ fn a_receiver_that_trembles_between_the_rings_neither_leaves_nor_arrives_again()
     assert_eq!(track.observe(&route, &fix(2_002, 2_002, 5_420.0)), None);
     let left = track.observe(&route, &fix(2_003, 2_003, 5_440.0));
     let at = NOW.plus_ms(2_002_000);
-    assert_eq!(left, Some(Seen::Left { stop: StopSeq(1), at }));
+    assert_eq!(
+        left,
+        Some(Seen::Left {
+            stop: StopSeq(1),
+            at
+        })
+    );
 }
 
 #[test]
@@ -113,20 +119,32 @@ fn what_no_bus_does_is_refused_and_named() {
     assert_eq!(with(|f| f.lat_e7 = 900_000_001), Err(Implausible::OffGlobe));
     let zero = with(|f| (f.lat_e7, f.lon_e7) = (0, 0));
     assert_eq!(zero, Err(Implausible::NullIsland));
-    assert_eq!(with(|f| f.bearing_deg = Some(360)), Err(Implausible::NoBearing));
-    assert_eq!(with(|f| f.accuracy_m = Some(501)), Err(Implausible::Vague(501)));
+    assert_eq!(
+        with(|f| f.bearing_deg = Some(360)),
+        Err(Implausible::NoBearing)
+    );
+    assert_eq!(
+        with(|f| f.accuracy_m = Some(501)),
+        Err(Implausible::Vague(501))
+    );
     let ahead = with(|f| f.at = NOW.plus_ms(120_001));
     assert_eq!(ahead, Err(Implausible::Ahead(120_001)));
     let old = with(|f| f.at = NOW.plus_ms(-FIX_AGE_MS_MAX - 1));
     assert_eq!(old, Err(Implausible::TooOld));
     let far = fix(2, 10, 2_000.0);
     let jump = plausible(&far, Some(&good), NOW.plus_ms(10_000));
-    assert!(matches!(jump, Err(Implausible::Jump { ms: 10_000, .. })), "{jump:?}");
+    assert!(
+        matches!(jump, Err(Implausible::Jump { ms: 10_000, .. })),
+        "{jump:?}"
+    );
     let near = fix(2, 10, 500.0);
     assert_eq!(plausible(&near, Some(&good), NOW.plus_ms(10_000)), Ok(()));
     let mut made_up = far;
     made_up.source = Source::Simulated;
-    assert_eq!(plausible(&made_up, Some(&good), NOW.plus_ms(10_000)), Ok(()));
+    assert_eq!(
+        plausible(&made_up, Some(&good), NOW.plus_ms(10_000)),
+        Ok(())
+    );
 }
 
 fn timetable(stops: i64) -> Vec<Call> {
@@ -178,12 +196,16 @@ fn a_leg_is_the_mean_of_its_last_drives() {
 }
 
 fn any_fix() -> impl Strategy<Value = Fix> {
-    (0_u64..50, -20_i64..2_000, -2_000.0_f64..25_000.0, 0_u16..200).prop_map(
-        |(seq, secs, north_m, accuracy)| Fix {
+    (
+        0_u64..50,
+        -20_i64..2_000,
+        -2_000.0_f64..25_000.0,
+        0_u16..200,
+    )
+        .prop_map(|(seq, secs, north_m, accuracy)| Fix {
             accuracy_m: Some(accuracy),
             ..fix(seq, secs, north_m)
-        },
-    )
+        })
 }
 
 proptest! {

@@ -89,11 +89,15 @@ impl Positions {
 
     pub(super) async fn load(&self, most: usize, now: Instant) -> Result<Vec<Fix>, StoreError> {
         let before = now.plus_ms(-LIVE_MS);
-        let waiting = self.with(false, move |ring| ring.waiting(before, most)).await?;
+        let waiting = self
+            .with(false, move |ring| ring.waiting(before, most))
+            .await?;
         Ok(waiting.unwrap_or_default())
     }
 
     pub(super) async fn forget(&self, numbers: Vec<u64>) -> Result<(), StoreError> {
-        self.with(false, move |ring| ring.forget(&numbers)).await.map(drop)
+        self.with(false, move |ring| ring.forget(&numbers))
+            .await
+            .map(drop)
     }
 }

@@ -354,13 +354,19 @@ async fn fixes_of_a_dead_spot_go_after_the_live_one_and_are_forgotten_once_taken
     node.shut_down().await;
     let hub = Hub::start(&office);
     let node = start(folder.path(), Some(&hub)).await;
-    until("the hub is reached", async || node.link().borrow().connected).await;
+    until("the hub is reached", async || {
+        node.link().borrow().connected
+    })
+    .await;
     node.positions().record(here(0)).await.unwrap();
     until("the live fix", async || office.fixes().1 == 1).await;
     assert_eq!(office.fixes().0[0], 11, "{:?}", office.fixes());
     until("the fixes of before", async || office.fixes().0.len() == 11).await;
     assert_eq!(office.fixes().0[1..], [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
     let waits = node.positions().clone();
-    until("nothing waits", async || waits.waiting().await.unwrap() == 0).await;
+    until("nothing waits", async || {
+        waits.waiting().await.unwrap() == 0
+    })
+    .await;
     node.shut_down().await;
 }

@@ -24,7 +24,9 @@ pub struct Ring {
 
 impl core::fmt::Debug for Ring {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Ring").field("last", &self.last).finish_non_exhaustive()
+        f.debug_struct("Ring")
+            .field("last", &self.last)
+            .finish_non_exhaustive()
     }
 }
 
@@ -51,7 +53,8 @@ impl Ring {
         let name = path.display().to_string();
         let of = |e| StoreError::of(e, &name);
         let db = Connection::open(path).map_err(of)?;
-        db.busy_timeout(core::time::Duration::from_secs(2)).map_err(of)?;
+        db.busy_timeout(core::time::Duration::from_secs(2))
+            .map_err(of)?;
         // A fix that a power cut takes is no loss: no commit waits for the disk.
         db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
             .and_then(|()| db.pragma_update(None, "synchronous", "off"))
@@ -101,11 +104,16 @@ impl Ring {
         let of = |e| self.of(e);
         let mut statement = self.db.prepare_cached(sql::WAITING).map_err(of)?;
         let rows = statement
-            .query_map(params![before.0, most as i64], |row| row.get::<_, Vec<u8>>(0))
+            .query_map(params![before.0, most as i64], |row| {
+                row.get::<_, Vec<u8>>(0)
+            })
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(of)?;
         // One of a later version is left out, and pruned in its time.
-        Ok(rows.iter().filter_map(|bytes| from_cbor(bytes).ok()).collect())
+        Ok(rows
+            .iter()
+            .filter_map(|bytes| from_cbor(bytes).ok())
+            .collect())
     }
 
     /// The hub has taken these.
@@ -166,7 +174,11 @@ mod tests {
         let numbers = |fixes: Vec<Fix>| fixes.iter().map(|f| f.seq).collect::<Vec<_>>();
         let waiting = |ring: &Ring, before, most| numbers(ring.waiting(before, most).unwrap());
         assert_eq!(waiting(&ring, Instant(9_000), 10), [3, 2, 1]);
-        assert_eq!(waiting(&ring, Instant(3_000), 10), [2, 1], "the last seconds go live");
+        assert_eq!(
+            waiting(&ring, Instant(3_000), 10),
+            [2, 1],
+            "the last seconds go live"
+        );
         assert_eq!(waiting(&ring, Instant(9_000), 1), [3]);
         assert_eq!(ring.add(fix(6)).unwrap().seq, 6);
     }

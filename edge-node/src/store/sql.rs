@@ -11,10 +11,8 @@ macro_rules! statements {
 /// Statements of the ring of fixes, a file of its own.
 pub(super) mod ring {
     pub(in crate::store) const ADD: &str = "INSERT INTO fix (seq, at_ms, fix) VALUES (?1, ?2, ?3)";
-    pub(in crate::store) const LAST: &str =
-        "SELECT value FROM counter WHERE name = 'seq'";
-    pub(in crate::store) const COUNT: &str =
-        "INSERT INTO counter (name, value) VALUES ('seq', ?1)
+    pub(in crate::store) const LAST: &str = "SELECT value FROM counter WHERE name = 'seq'";
+    pub(in crate::store) const COUNT: &str = "INSERT INTO counter (name, value) VALUES ('seq', ?1)
          ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     pub(in crate::store) const PRUNE: &str = "DELETE FROM fix WHERE seq <= ?1";
     pub(in crate::store) const FORGET: &str = "DELETE FROM fix WHERE seq = ?1";

@@ -229,7 +229,10 @@ fn a_spent_budget_keeps_fixes_on_the_bus_across_connections_until_it_fills() {
         bus.drive(seq);
     }
     let spent = bus.sent.len();
-    assert!((50..=100).contains(&spent), "10 kB bought {spent} datagrams");
+    assert!(
+        (50..=100).contains(&spent),
+        "10 kB bought {spent} datagrams"
+    );
     bus.edge = EdgeSession::within(bus.edge.budget());
     bus.connect(Some(TAKES_POSITIONS));
     bus.drive(601);
