@@ -25,7 +25,7 @@ enum Finding {
 
 /// Prints one line per thing looked at; true when nothing needed is missing.
 pub fn run(workspace: &Workspace) -> bool {
-    let checks: [(&str, Finding); 11] = [
+    let checks: [(&str, Finding); 12] = [
         ("rust", rust(workspace)),
         (
             "c compiler",
@@ -56,6 +56,14 @@ pub fn run(workspace: &Workspace) -> bool {
                 "redis-server",
                 "redis-server",
                 "the tests and `cargo xtask stress` run the hub's shared cache on it",
+            ),
+        ),
+        (
+            "gpsfake",
+            optional(
+                "gpsfake",
+                "gpsd-clients",
+                "the tests play a drive to a private gpsd",
             ),
         ),
         (

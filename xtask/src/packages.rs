@@ -31,12 +31,26 @@ const REDIS: Package = Package {
     why: "the hub's cache when it is several processes: each run starts a private one of its own",
 };
 
+const GPSD: Package = Package {
+    probe: "gpsd",
+    apt: "gpsd",
+    why: "the onboard node's receiver speaks through it",
+};
+
+const GPSFAKE: Package = Package {
+    probe: "gpsfake",
+    apt: "gpsd-clients",
+    why: "plays a recorded drive to a private gpsd in the tests",
+};
+
 /// What the heavy cases need beside that.
 pub const NEEDED_BY_STRESS: &[Package] = &[REDIS];
 
 /// What the tests need beside that.
 pub const NEEDED_BY_TESTS: &[Package] = &[
     REDIS,
+    GPSD,
+    GPSFAKE,
     Package {
         probe: "pip3",
         apt: "python3-pip",

@@ -27,7 +27,7 @@ use crate::tracking::tracker::Place;
 use crate::tracking::view::Told;
 
 /// How often a quiet stream shows that it lives, and looks whether it should.
-const ALIVE_EVERY: Duration = Duration::from_secs(10);
+const ALIVE_EVERY: Duration = Duration::from_millis(if cfg!(test) { 200 } else { 10_000 });
 /// The longest life of a stream, in seconds; its reader connects again.
 const LASTS_S_MAX: u64 = 3_600;
 
