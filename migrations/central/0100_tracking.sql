@@ -69,7 +69,7 @@ CREATE INDEX tracking_link_by_trip ON tracking_link (company_id, trip_id, link_i
 -- How a company follows its buses; without a row by the defaults.
 CREATE TABLE tracking_settings (
     company_id uuid PRIMARY KEY REFERENCES company,
-    before_min integer NOT NULL DEFAULT 60 CHECK (before_min BETWEEN 0 AND 4320),
+    before_min integer NOT NULL DEFAULT 60 CHECK (before_min BETWEEN 0 AND 10080),
     keep_days integer NOT NULL DEFAULT 30 CHECK (keep_days BETWEEN 1 AND 400),
     moves_trips boolean NOT NULL DEFAULT false,
     publish_positions boolean NOT NULL DEFAULT false,

@@ -12,7 +12,7 @@ use crate::http::Problem;
     "publish_positions": true}))]
 pub struct Settings {
     /// A boarding trip is followed from so many minutes before it leaves by its timetable.
-    #[schema(minimum = 0, maximum = 4320)]
+    #[schema(minimum = 0, maximum = 10080)]
     pub before_min: i32,
     /// For how many days fixes are kept.
     #[schema(minimum = 1, maximum = 400)]
@@ -43,8 +43,8 @@ impl Settings {
     }
 
     pub(super) fn checked(self) -> Result<Self, Problem> {
-        if !(0..=4_320).contains(&self.before_min) {
-            let detail = "`before_min` is 0 to 4320: three days at most";
+        if !(0..=10_080).contains(&self.before_min) {
+            let detail = "`before_min` is 0 to 10080: a week at most";
             return Err(Problem::unprocessable(detail));
         }
         if !(1..=400).contains(&self.keep_days) {

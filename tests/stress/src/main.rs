@@ -9,6 +9,7 @@ mod payments;
 mod redis;
 mod report;
 mod seats;
+mod tracking;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ const CASES: &[Case] = &[
     ("payments", payments::run),
     ("redis", redis::run),
     ("seats", seats::run),
+    ("tracking", tracking::run),
 ];
 
 /// Runs one heavy case against real programs
