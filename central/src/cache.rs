@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use memory::MemoryCache;
+pub(crate) use redis::named;
 pub use redis::{BadUrl, RedisCache};
 
 /// The cache cannot be reached, or took too long.

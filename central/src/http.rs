@@ -42,6 +42,7 @@ use crate::db::Db;
 use crate::health::Health;
 use crate::keys::HubKeys;
 use crate::payment::Providers;
+use crate::tracking::Tracker;
 use crate::vault::Vault;
 use crate::vault::reseal::PassedOver;
 pub use front::{ClientAddress, Front};
@@ -75,6 +76,8 @@ pub struct Api {
     pub broker: Arc<dyn crate::broker::Broker>,
     /// How messages leave the hub; none: they wait.
     pub outlets: Option<Arc<crate::notification::Outlets>>,
+    /// Where buses are.
+    pub tracking: Tracker,
     /// What the present pass of key rotation could not open.
     pub(crate) passed_over: Arc<Mutex<PassedOver>>,
 }
@@ -85,10 +88,12 @@ impl Api {
         let auth = Arc::new(Auth::new(db.bus().clone()));
         let health = Arc::new(Health::new(&db));
         let bus = crate::broker::Bus::new(db.clone(), crate::broker::queues());
+        let tracking = Tracker::new(db.clone());
         Self {
             broker: Arc::new(bus),
             outlets: None,
             db,
+            tracking,
             keys: Arc::new(keys),
             vault,
             cache: Arc::new(MemoryCache::new()),
@@ -139,6 +144,7 @@ fn described() -> OpenApiRouter<Api> {
         .merge(crate::company::http::routes())
         .merge(crate::pricing::http::routes())
         .merge(crate::operations::http::routes())
+        .merge(crate::tracking::http::routes())
         .merge(crate::aftersale::http::routes())
         .merge(crate::swap::http::routes())
         .merge(crate::waiting::http::routes())

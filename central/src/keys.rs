@@ -20,6 +20,7 @@ const SIGNING_FILE: &str = "hub-signing.key";
 const TRIP_MASTER_FILE: &str = "trip-mac-master.key";
 const NAME_LABEL: &[u8] = b"mwimule name of a secret v1";
 const TRIP_KEY_LABEL: &[u8] = b"mwimule trip key v1";
+const LINK_KEY_LABEL: &[u8] = b"mwimule tracking link v1";
 
 /// Why the hub has no keys.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +139,16 @@ impl HubKeys {
         #[expect(clippy::expect_used, reason = "HKDF-SHA256 gives up to 8160 bytes")]
         Hkdf::<Sha256>::new(None, &self.trip_master)
             .expand_multi_info(&[TRIP_KEY_LABEL, &trip.0.to_be_bytes()], &mut key)
+            .expect("32 bytes are within HKDF's reach");
+        key
+    }
+
+    /// What links that show a trip are signed with. Secret.
+    pub(crate) fn link_key(&self) -> [u8; 32] {
+        let mut key = [0; 32];
+        #[expect(clippy::expect_used, reason = "HKDF-SHA256 gives up to 8160 bytes")]
+        Hkdf::<Sha256>::new(None, &self.trip_master)
+            .expand(LINK_KEY_LABEL, &mut key)
             .expect("32 bytes are within HKDF's reach");
         key
     }

@@ -38,6 +38,7 @@ pub mod tenant;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod ticketing;
+pub mod tracking;
 pub mod vault;
 pub mod views;
 pub mod waiting;

@@ -54,6 +54,7 @@ fn jobs() -> Vec<Job> {
     jobs.extend(crate::broker::jobs());
     jobs.extend(crate::notification::jobs());
     jobs.extend(crate::restore::jobs());
+    jobs.extend(crate::tracking::jobs());
     jobs
 }
 

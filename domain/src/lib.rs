@@ -21,6 +21,7 @@ pub mod signature;
 pub mod swap;
 pub mod ticket;
 pub mod time;
+pub mod tracking;
 pub mod trip;
 pub mod typ;
 pub mod weaken;

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use domain::ids::TripId;
 use domain::ticket::Suite;
 use driver_agent::banner::banner;
+use driver_agent::gps::{self, GpsSource};
 use driver_agent::scanner::{LINE_BYTES_MAX, Line, read_line};
 use edge_node::api::{self, ExplainRequest, ScanRequest};
 use edge_node::client::Client;
@@ -58,6 +59,16 @@ enum Command {
         /// The hub's HOST:PORT, where it is another than at enrolment.
         #[arg(long)]
         hub: Option<String>,
+        /// Where positions come from, while a trip boards here and drives: gpsd://HOST:PORT,
+        /// nmea:FILE, or drive:KMH@STOPS.TXT for a drive that is made up.
+        #[arg(long, value_name = "SOURCE")]
+        gps: Option<GpsSource>,
+        /// A boarding trip is followed from so many minutes before it leaves.
+        #[arg(long, default_value_t = 60, value_name = "MINUTES")]
+        gps_before_min: u32,
+        /// What positions may cost a day, in bytes; 0 keeps them here, on a metered link.
+        #[arg(long, value_name = "BYTES")]
+        gps_day_bytes: Option<u64>,
     },
     /// Explain one ticket: its key, its signature, what the manifest and the grants say.
     /// Records nothing.
@@ -102,6 +113,9 @@ fn run(cli: Cli) -> Result<()> {
             trip,
             http,
             hub,
+            gps,
+            gps_before_min,
+            gps_day_bytes,
         } => {
             let options = NodeOptions {
                 data_dir,
@@ -110,7 +124,12 @@ fn run(cli: Cli) -> Result<()> {
                 suite: Suite::Ed25519,
                 transport: TransportSettings::edge(),
             };
-            serve(options, trip.map(TripId), cli.json)
+            let following = Following {
+                gps,
+                before_ms: i64::from(gps_before_min) * 60_000,
+                day_bytes: gps_day_bytes,
+            };
+            serve(options, trip.map(TripId), following, cli.json)
         }
         Command::Verify { qr, data_dir, trip } => verify(&data_dir, trip, qr, cli.json),
         Command::Status { data_dir } => {
@@ -146,17 +165,45 @@ fn enrol(folder: &Path, code: &str, name: &str) -> Result<()> {
     say(&told.to_string())
 }
 
-fn serve(options: NodeOptions, trip: Option<TripId>, json: bool) -> Result<()> {
+/// How the bus says where it is.
+struct Following {
+    gps: Option<GpsSource>,
+    before_ms: i64,
+    day_bytes: Option<u64>,
+}
+
+fn serve(
+    options: NodeOptions,
+    trip: Option<TripId>,
+    following: Following,
+    json: bool,
+) -> Result<()> {
     let runtime = runtime()?;
     runtime.block_on(async {
         let node = Node::start(options).await?;
         let engine = node.engine().clone();
         engine.call(move |engine| engine.set_boarding(trip)).await?;
+        if let Some(bytes) = following.day_bytes {
+            node.positions().set_budget(bytes);
+        }
+        let gps = following.gps.map(|source| {
+            let positions = node.positions().clone();
+            tokio::spawn(gps::follow(
+                source,
+                engine.clone(),
+                positions,
+                following.before_ms,
+            ))
+        });
         say(&node.ready_line())?;
         let scans = tokio::spawn(answer_scans(engine, lines_of_stdin()?, json));
         node::wait_for_signal().await?;
         scans.abort();
         let _ = scans.await;
+        if let Some(gps) = gps {
+            gps.abort();
+            let _ = gps.await;
+        }
         node.shut_down().await;
         Ok::<_, anyhow::Error>(())
     })?;

@@ -7,12 +7,14 @@ pub mod enrol;
 mod http;
 mod link;
 pub mod node;
+mod positions;
 pub mod writer;
 
 pub use enrol::{EnrolError, enrol};
 pub use http::RUN_FILE;
 pub use link::LinkStatus;
 pub use node::{DataDir, Node, NodeOptions, RuntimeError, open_engine};
+pub use positions::Positions;
 pub use writer::{EngineHandle, News, Stopped};
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod error;
 mod facts;
 mod log;
 mod open;
+mod ring;
 mod sql;
 
 pub use disk::{CommitFault, Disk, DiskImage, MemoryDisk};
@@ -15,6 +16,7 @@ pub use error::StoreError;
 pub use facts::{BucketChange, StoredGrant, StoredWish, WishState};
 pub use log::{EventRow, LogMark, SEQ_MAX};
 pub use open::WAL_PAGES;
+pub use ring::{RING_FIXES_MAX, Ring};
 
 use domain::ids::{HubIncarnation, NodeId, NodeIncarnation};
 use rusqlite::Connection;

@@ -17,6 +17,7 @@ use domain::lease::{GrantRefusal, LeaseRequest, SignedGrant};
 use domain::restore::FIRST;
 use domain::ticket::KeyRecord;
 use domain::time::Instant;
+use domain::tracking::Fix;
 use domain::trip::{Legs, Trip};
 
 use crate::batch::EventBatch;
@@ -254,6 +255,9 @@ pub struct Welcome {
     #[n(6)]
     #[cbor(default, skip_if = "is_false")]
     pub tell_grants: bool,
+    /// What else this hub takes, as bits: [`TAKES_POSITIONS`]. A hub without it takes nothing else.
+    #[n(7)]
+    pub takes: Option<u32>,
 }
 
 #[expect(
@@ -284,6 +288,12 @@ pub struct GrantReport {
     #[n(4)]
     pub grants: Vec<SignedGrant>,
 }
+
+/// In [`Welcome::takes`]: the hub reads [`EdgeFrame::Positions`], and datagrams that hold one.
+pub const TAKES_POSITIONS: u32 = 1;
+
+/// The most fixes of one frame.
+pub const FIXES_MAX: usize = 256;
 
 /// How far the hub has stored a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
@@ -318,6 +328,9 @@ pub enum EdgeFrame {
     /// Grants that the node holds, where the welcome asked for them; repeated until `Reported`.
     #[n(5)]
     Report(#[n(0)] GrantReport),
+    /// Where the bus was; only to a hub that takes them. As a datagram, or on the buckets channel.
+    #[n(6)]
+    Positions(#[n(0)] Vec<Fix>),
 }
 
 /// What the hub says.
@@ -347,6 +360,9 @@ pub enum HubFrame {
     /// This installation of the hub has all the grants that the node told.
     #[n(7)]
     Reported(#[n(0)] HubIncarnation),
+    /// Fixes with these numbers are stored, or will never be: forget them.
+    #[n(8)]
+    PositionsTaken(#[n(0)] Vec<u64>),
 }
 
 /// A verdict other than applied.
@@ -429,7 +445,7 @@ impl EdgeFrame {
                 Channel::Control
             }
             Self::Events(_) => Channel::Events,
-            Self::BucketAck(_) => Channel::Buckets,
+            Self::BucketAck(_) | Self::Positions(_) => Channel::Buckets,
         }
     }
 }
@@ -444,7 +460,7 @@ impl HubFrame {
             | Self::Refused(_)
             | Self::Reported(_) => Channel::Control,
             Self::Stored(_) | Self::Verdicts(..) => Channel::Events,
-            Self::Bucket(_) => Channel::Buckets,
+            Self::Bucket(_) | Self::PositionsTaken(_) => Channel::Buckets,
         }
     }
 }

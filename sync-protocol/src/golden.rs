@@ -177,7 +177,7 @@ fn the_cddl_refuses_what_is_not_sent() {
     };
     assert!(!refused("edge-frame", "82048100"), "a time request is fine");
     assert!(
-        refused("edge-frame", "82068100"),
+        refused("edge-frame", "82188100"),
         "a frame of an unknown kind"
     );
     assert!(

@@ -10,7 +10,7 @@ pub mod hub;
 /// The most pieces of one node's grants.
 pub(crate) const REPORT_PIECES_MAX: u32 = 64;
 
-pub use edge::{EdgeInput, EdgeOutput, EdgeSession};
+pub use edge::{Budget, EdgeInput, EdgeOutput, EdgeSession};
 pub use hub::{HubInput, HubOutput, HubSession};
 
 #[cfg(test)]

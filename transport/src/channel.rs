@@ -181,6 +181,21 @@ impl Connection {
             .map_err(|_| failure(&self.quic, &self.peer))
     }
 
+    /// Sends a datagram, which may be lost, and pushes older ones out of a full queue; whether it
+    /// could be sent at all.
+    pub fn send_datagram(&self, frame: &[u8]) -> bool {
+        let bytes = Bytes::copy_from_slice(frame);
+        self.quic.send_datagram(bytes).is_ok()
+    }
+
+    /// The next datagram; on the hub only.
+    pub async fn recv_datagram(&self) -> Result<Vec<u8>, TransportError> {
+        match self.quic.read_datagram().await {
+            Ok(bytes) => Ok(bytes.to_vec()),
+            Err(error) => Err(TransportError::of_connection(&error, &self.peer)),
+        }
+    }
+
     /// The next frame of any channel, each channel in turn.
     ///
     /// Cancel-safe: what has arrived of a frame is kept for the next call. Nothing is read

@@ -6,6 +6,11 @@ use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig
 
 use crate::channel::{Channel, FRAME_BYTES_MAX};
 
+/// Datagrams that wait to be read, in bytes; beyond it the oldest is dropped.
+const DATAGRAMS_BYTES: usize = 64 * 1024;
+/// Datagrams that wait to be sent, in bytes.
+const DATAGRAMS_WAITING_BYTES: usize = 4 * 1024;
+
 /// How a connection behaves. [`Self::hub`] and [`Self::edge`] are good starting points.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportSettings {
@@ -99,7 +104,11 @@ impl TransportSettings {
             .send_window(u64::from(self.send_window_bytes))
             .max_concurrent_bidi_streams(if accepts_channels { channels } else { none })
             .max_concurrent_uni_streams(if accepts_channels { none } else { welcomes })
-            .datagram_receive_buffer_size(None)
+            // Positions go up as datagrams. Nothing comes down as one, but quinn sends none where
+            // it may not receive any.
+            .datagram_receive_buffer_size(Some(DATAGRAMS_BYTES))
+            // Where the network is slower than the receiver, the oldest fix is dropped.
+            .datagram_send_buffer_size(DATAGRAMS_WAITING_BYTES)
             .enable_segmentation_offload(self.segmentation_offload)
             .ack_frequency_config(Some(acknowledgements))
             .mtu_discovery_config(Some(MtuDiscoveryConfig::default()));

@@ -25,7 +25,7 @@ enum Finding {
 
 /// Prints one line per thing looked at; true when nothing needed is missing.
 pub fn run(workspace: &Workspace) -> bool {
-    let checks: [(&str, Finding); 15] = [
+    let checks: [(&str, Finding); 16] = [
         ("rust", rust(workspace)),
         (
             "c compiler",
@@ -64,6 +64,14 @@ pub fn run(workspace: &Workspace) -> bool {
                 "rabbitmqctl",
                 "rabbitmq-server",
                 "the tests and `cargo xtask stress` run the hub's message broker on it",
+            ),
+        ),
+        (
+            "gpsfake",
+            optional(
+                "gpsfake",
+                "gpsd-clients",
+                "the tests play a drive to a private gpsd",
             ),
         ),
         (

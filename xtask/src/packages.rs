@@ -37,6 +37,18 @@ const RABBITMQ: Package = Package {
     why: "the hub's message broker when it is several processes: tests start private ones",
 };
 
+const GPSD: Package = Package {
+    probe: "gpsd",
+    apt: "gpsd",
+    why: "the onboard node's receiver speaks through it",
+};
+
+const GPSFAKE: Package = Package {
+    probe: "gpsfake",
+    apt: "gpsd-clients",
+    why: "plays a recorded drive to a private gpsd in the tests",
+};
+
 /// What the heavy cases need beside that.
 pub const NEEDED_BY_STRESS: &[Package] = &[REDIS, RABBITMQ, NGINX, NGINX_STREAM];
 
@@ -68,6 +80,8 @@ pub const NEEDED_BY_TESTS: &[Package] = &[
         why: "asks the health checks' questions",
     },
     RABBITMQ,
+    GPSD,
+    GPSFAKE,
     Package {
         probe: "pip3",
         apt: "python3-pip",

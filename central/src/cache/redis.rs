@@ -55,13 +55,19 @@ pub struct BadUrl {
     said: String,
 }
 
+impl BadUrl {
+    pub(crate) fn new(error: &RedisError) -> Self {
+        Self {
+            said: error.to_string(),
+        }
+    }
+}
+
 impl RedisCache {
     /// Of the Redis at an address. It connects at the first call, and again whenever it has to;
     /// a Redis that is away now may come later. Needs a running tokio.
     pub fn new(url: &str) -> Result<Self, BadUrl> {
-        let bad = |error: RedisError| BadUrl {
-            said: error.to_string(),
-        };
+        let bad = |error: RedisError| BadUrl::new(&error);
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CALL_MAX))
             .set_response_timeout(Some(CALL_MAX))
@@ -74,7 +80,10 @@ impl RedisCache {
         })
     }
 
-    async fn call<T, F>(&self, work: impl FnOnce(ConnectionManager) -> F) -> Result<T, Away>
+    pub(crate) async fn call<T, F>(
+        &self,
+        work: impl FnOnce(ConnectionManager) -> F,
+    ) -> Result<T, Away>
     where
         T: FromRedisValue,
         F: Future<Output = Result<T, RedisError>>,
@@ -99,7 +108,8 @@ impl RedisCache {
     }
 }
 
-fn named(key: &str) -> String {
+/// A key with what stands before all of them.
+pub(crate) fn named(key: &str) -> String {
     format!("{PREFIX}{key}")
 }
 

@@ -23,6 +23,8 @@ use crate::notification::Outlets;
 use crate::payment::Providers;
 use crate::postgres::{EmbeddedPostgres, PostgresError, Purpose};
 use crate::sync::server::{self, Hub};
+use crate::tracking::Tracker;
+use crate::tracking::live::RedisLive;
 use crate::wake;
 use crate::worker;
 
@@ -161,7 +163,7 @@ async fn serve_on(settings: &Settings, server: &mut Server, told: &Told) -> Resu
     api.broker = crate::broker::open(url, &db).context("--broker-url")?;
     let folder = settings.data_dir.join("messages");
     api.outlets = Some(Arc::new(Outlets::new(&settings.config, &folder)?));
-    let hub = Hub::new(db.clone(), keys, identity);
+    let hub = Hub::tracked(db.clone(), keys, identity, api.tracking.clone());
     let running = Running::start(settings, doors, &api, hub);
     let together = keep_together(&api, server);
     about.write(&settings.data_dir)?;
@@ -216,6 +218,7 @@ impl Running {
             tasks: JoinSet::new(),
             internal: JoinSet::new(),
         };
+        api.tracking.end_with(running.stop.subscribe());
         if let Some(endpoint) = doors.quic {
             let leave = told_by(&running.leave);
             running.tasks.spawn(server::serve(hub, endpoint, leave));
@@ -294,6 +297,8 @@ fn guard(api: &mut Api, settings: &Settings) -> Result<()> {
     if let Some(url) = &config.redis.url {
         api.cache = Arc::new(RedisCache::new(url).context("--redis-url")?);
         api.health.depends_on_cache(api.cache.clone());
+        let live = RedisLive::new(url).context("--redis-url")?;
+        api.tracking = Tracker::with(api.db.clone(), Arc::new(live));
     } else if settings.database_url.is_some() {
         tracing::warn!("without --redis-url this process counts rate limits for itself alone");
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::ids::TripId;
 use domain::lease::SignedGrant;
+use domain::tracking::Fix;
 use sync_protocol::batch::EventBatch;
 use sync_protocol::frame::LogHead;
 use sync_protocol::session::{HubInput, HubOutput, HubSession};
@@ -24,6 +25,7 @@ use crate::db::DbError;
 use crate::nodes::{NodeContext, load_node, subscriptions, touch_contact};
 use crate::restore::take_grants;
 use crate::ticketing::leases::grant_lease;
+use crate::tracking::Sender;
 
 /// Inputs that wait for the machine.
 const INPUTS_MAX: usize = 64;
@@ -67,6 +69,7 @@ pub(super) async fn run(
     spawn_ingest(hub.db.clone(), node.clone(), to_ingest, events);
     let reader = tokio::spawn(read_frames(Arc::clone(&connection), inputs.clone()));
     let writer = tokio::spawn(write_frames(Arc::clone(&connection), outgoing));
+    let datagrams = tokio::spawn(read_datagrams(Arc::clone(&connection), inputs.clone()));
     let mut driver = Driver {
         hub,
         node,
@@ -114,6 +117,7 @@ pub(super) async fn run(
     }
     reader.abort();
     writer.abort();
+    datagrams.abort();
 }
 
 async fn sleep_until(started: Instant, deadline: Option<Uptime>) {
@@ -145,6 +149,16 @@ async fn read_frames(connection: Arc<Connection>, inputs: mpsc::Sender<HubInput>
                 connection.close(CloseCode::ProtocolBroken, &error.to_string());
                 return;
             }
+        }
+    }
+}
+
+/// Positions only; whatever else comes as a datagram is passed over, and so is what comes while
+/// the machine has its hands full: it comes again.
+async fn read_datagrams(connection: Arc<Connection>, inputs: mpsc::Sender<HubInput>) {
+    while let Ok(bytes) = connection.recv_datagram().await {
+        if let Ok(frame @ EdgeFrame::Positions(_)) = EdgeFrame::from_bytes(&bytes) {
+            let _ = inputs.try_send(HubInput::Frame(frame));
         }
     }
 }
@@ -291,6 +305,7 @@ impl Driver {
                 HubOutput::TakeGrants { logs, grants } => self.take_grants(logs, grants),
                 HubOutput::LoadBucket { bucket, after } => self.load(bucket, after),
                 HubOutput::BucketAcked(cursor) => self.acked(cursor),
+                HubOutput::TakePositions(fixes) => self.take_positions(fixes),
             }
         }
         !self.choked
@@ -377,6 +392,35 @@ impl Driver {
             if let Err(error) = done {
                 // The node repeats its acknowledgements.
                 tracing::error!(node = %id, %error, "an acknowledgement was not kept");
+            }
+        });
+    }
+
+    fn take_positions(&self, fixes: Vec<Fix>) {
+        let (hub, node, inputs) = self.parts();
+        tokio::spawn(async move {
+            let (company, sender) = (node.company, Sender::Node(node.node));
+            match hub
+                .tracking
+                .take(company, sender, fixes, clock::now())
+                .await
+            {
+                Ok(taken) => {
+                    for (number, why) in &taken.refused {
+                        tracing::debug!(node = %node.node, number, %why, "a fix does not count");
+                    }
+                    let refused: Vec<u64> = taken.refused.iter().map(|(n, _)| *n).collect();
+                    let mut done = taken.taken;
+                    // What could not be written is not answered, and comes again.
+                    if !taken.written.await {
+                        done.clear();
+                    }
+                    done.extend(refused);
+                    if !done.is_empty() {
+                        let _ = inputs.send(HubInput::PositionsTaken(done)).await;
+                    }
+                }
+                Err(error) => tracing::warn!(node = %node.node, %error, "positions wait"),
             }
         });
     }

@@ -2,7 +2,7 @@
 
 use domain::event::ChainHead;
 use domain::ids::{HubIncarnation, NodeIncarnation, Seq};
-use sync_protocol::frame::{Hello, PROTOCOL_VERSION, Welcome};
+use sync_protocol::frame::{Hello, PROTOCOL_VERSION, TAKES_POSITIONS, Welcome};
 use sync_protocol::resume::{KnownLog, decide_resume};
 
 use crate::clock;
@@ -88,6 +88,7 @@ async fn greet_once(db: &Db, node: &NodeContext, hello: &Hello) -> Result<Welcom
         begin: resume.begin,
         buckets,
         tell_grants,
+        takes: Some(TAKES_POSITIONS),
     })
 }
 

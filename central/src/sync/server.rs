@@ -15,6 +15,7 @@ use crate::db::{Db, DbError};
 use crate::keys::HubKeys;
 use crate::nodes::enrolment::Desk;
 use crate::nodes::load_node;
+use crate::tracking::Tracker;
 
 /// How long peers get to hear that the hub is going, in ms.
 const GOODBYE_MS: u64 = 500;
@@ -28,6 +29,8 @@ pub struct Hub {
     pub keys: HubKeys,
     /// Its certificate authority.
     pub identity: HubIdentity,
+    /// Where buses are.
+    pub tracking: Tracker,
     /// The running connection of each node, with its number.
     running: Mutex<HashMap<NodeId, (u64, oneshot::Sender<()>)>>,
 }
@@ -35,10 +38,17 @@ pub struct Hub {
 impl Hub {
     /// A hub without connections.
     pub fn new(db: Db, keys: HubKeys, identity: HubIdentity) -> Arc<Self> {
+        let tracking = Tracker::new(db.clone());
+        Self::tracked(db, keys, identity, tracking)
+    }
+
+    /// The same, whose nodes' positions go where the API shows them from.
+    pub fn tracked(db: Db, keys: HubKeys, identity: HubIdentity, tracking: Tracker) -> Arc<Self> {
         Arc::new(Self {
             db,
             keys,
             identity,
+            tracking,
             running: Mutex::new(HashMap::new()),
         })
     }

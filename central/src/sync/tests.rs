@@ -115,6 +115,7 @@ struct Edge {
     answer: Option<LeaseAnswer>,
     judged: Option<Vec<SeqVerdict>>,
     judged_through: u64,
+    forgotten: Vec<u64>,
 }
 
 impl Edge {
@@ -142,6 +143,7 @@ impl Edge {
             answer: None,
             judged: None,
             judged_through: 0,
+            forgotten: vec![],
         }
     }
 
@@ -196,7 +198,12 @@ impl Edge {
                 | EdgeOutput::ServerTime(..)
                 | EdgeOutput::NewHub(_)
                 | EdgeOutput::LoadGrants
+                | EdgeOutput::LoadFixes(_)
                 | EdgeOutput::Ready => {}
+                EdgeOutput::SendDatagram(frame) => {
+                    self.connection.send_datagram(&frame.to_bytes());
+                }
+                EdgeOutput::ForgetFixes(numbers) => self.forgotten.extend(numbers),
             }
         }
     }

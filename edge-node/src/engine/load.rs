@@ -8,8 +8,7 @@ use domain::event::{ChainHead, EventBody, ticket_id};
 use domain::fare::FareIndex;
 use domain::ids::{
     CommandId, HubIncarnation, Issuer, Kid, LayoutVersion, LeaseNo, NodeId, NodeIncarnation,
-    RequestId, Seq,
-    TicketId, TripId,
+    RequestId, Seq, TicketId, TripId,
 };
 use domain::ingest::TicketState;
 use domain::lease::{Grant, SignedGrant};

@@ -13,6 +13,7 @@ use sync_transport::{
 use tokio::sync::{mpsc, watch};
 
 use super::clock;
+use super::positions::Positions;
 use super::writer::{EngineHandle, Stopped, told_to_stop};
 use crate::engine::EngineError;
 
@@ -82,6 +83,7 @@ impl From<Stopped> for Ended {
 
 pub(super) struct Link {
     engine: EngineHandle,
+    positions: Positions,
     hub: String,
     credentials: NodeCredentials,
     settings: TransportSettings,
@@ -96,7 +98,7 @@ const fn channel(frame: &EdgeFrame) -> Channel {
         | EdgeFrame::TimeRequest(_)
         | EdgeFrame::Report(_) => Channel::Control,
         EdgeFrame::Events(_) => Channel::Events,
-        EdgeFrame::BucketAck(_) => Channel::Buckets,
+        EdgeFrame::BucketAck(_) | EdgeFrame::Positions(_) => Channel::Buckets,
     }
 }
 
@@ -111,7 +113,7 @@ fn jittered(pause_ms: u64) -> Duration {
 
 impl Link {
     pub(super) fn new(
-        engine: EngineHandle,
+        (engine, positions): (EngineHandle, Positions),
         hub: String,
         credentials: NodeCredentials,
         settings: TransportSettings,
@@ -123,6 +125,7 @@ impl Link {
         });
         let link = Self {
             engine,
+            positions,
             hub,
             credentials,
             settings,
@@ -204,7 +207,7 @@ impl<'a> Talk<'a> {
             connection,
             outgoing,
             sender,
-            session: EdgeSession::new(),
+            session: EdgeSession::within(link.positions.budget()),
             wished: BTreeSet::new(),
             was_ready: false,
         }
@@ -218,6 +221,7 @@ impl<'a> Talk<'a> {
     }
 
     async fn close(self, ended: &Ended) {
+        self.link.positions.put_budget(self.session.budget());
         match ended {
             Ended::Stopping => {
                 let _ = self.connection.finish(FAREWELL).await;
@@ -239,8 +243,10 @@ impl<'a> Talk<'a> {
     async fn converse(&mut self) -> Result<(), Ended> {
         let engine = self.link.engine.clone();
         let mut news = engine.news();
+        let mut fixes = self.link.positions.latest();
         let mut stopped = self.link.stopped.clone();
         news.mark_unchanged();
+        fixes.mark_unchanged();
         let greeting = engine.call(|engine| engine.greeting()).await?;
         self.input(EdgeInput::Connected {
             logs: greeting.logs,
@@ -270,6 +276,13 @@ impl<'a> Talk<'a> {
                     self.input(EdgeInput::LogGrew(latest.head));
                     if latest.waiting_requests > 0 {
                         self.tell_wishes().await?;
+                    }
+                }
+                // Its sender lives as long as the link does.
+                Ok(()) = fixes.changed() => {
+                    let latest = fixes.borrow_and_update().clone();
+                    if let Some(fix) = latest {
+                        self.input(EdgeInput::Fix(fix));
                     }
                 }
                 () = tokio::time::sleep(Duration::from_millis(wait.unwrap_or(u64::MAX >> 8))),
@@ -308,6 +321,23 @@ impl<'a> Talk<'a> {
             EdgeOutput::Send(frame) => {
                 if self.outgoing.send(frame).is_err() {
                     return Err(self.connection.closed().await.into());
+                }
+            }
+            EdgeOutput::SendDatagram(frame) => {
+                // One that cannot go as a datagram goes after.
+                self.connection.send_datagram(&frame.to_bytes());
+            }
+            EdgeOutput::LoadFixes(most) => {
+                let loaded = self.link.positions.load(most, clock::now()).await;
+                let fixes = loaded.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "positions wait: their ring cannot be read");
+                    vec![]
+                });
+                self.input(EdgeInput::Fixes(fixes));
+            }
+            EdgeOutput::ForgetFixes(numbers) => {
+                if let Err(error) = self.link.positions.forget(numbers).await {
+                    tracing::warn!(%error, "positions that the hub has will be sent again");
                 }
             }
             EdgeOutput::LoadEvents { incarnation, after } => {

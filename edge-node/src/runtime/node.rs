@@ -14,12 +14,15 @@ use tokio::sync::watch;
 use super::clock::{self, StepWatch};
 use super::http::Api;
 use super::link::{Link, LinkStatus};
+use super::positions::Positions;
 use super::writer::{self, EngineHandle, told_to_stop};
 use crate::engine::{Engine, EngineConfig, EngineError, SystemEntropy};
 use crate::identity::{Identity, IdentityError};
 use crate::keys::{KeyError, NodeKeys};
 use crate::store::Disk;
 
+/// Beside the store; losing it loses fixes only.
+const POSITIONS_FILE: &str = "positions.db";
 /// How often marks are written down and the clock is looked at, in ms.
 const HOUSEKEEPING_MS: u64 = 2_000;
 
@@ -158,6 +161,7 @@ pub struct NodeOptions {
 #[derive(Debug)]
 pub struct Node {
     engine: EngineHandle,
+    positions: Positions,
     link: watch::Receiver<LinkStatus>,
     http: SocketAddr,
     identity: Identity,
@@ -182,8 +186,9 @@ impl Node {
             writer::spawn(engine).map_err(RuntimeError::io("starting the writer thread"))?;
         let (stop, stopped) = watch::channel(false);
         let hub = options.hub.unwrap_or_else(|| identity.hub_addr.clone());
+        let positions = Positions::new(dir.folder().join(POSITIONS_FILE));
         let (link, link_status) = Link::new(
-            engine.clone(),
+            (engine.clone(), positions.clone()),
             hub,
             credentials,
             options.transport,
@@ -199,6 +204,7 @@ impl Node {
         ];
         Ok(Self {
             engine,
+            positions,
             link: link_status,
             http,
             identity,
@@ -213,6 +219,11 @@ impl Node {
     /// The way to its engine.
     pub fn engine(&self) -> &EngineHandle {
         &self.engine
+    }
+
+    /// Where it says where it is.
+    pub fn positions(&self) -> &Positions {
+        &self.positions
     }
 
     /// How it stands with its hub.

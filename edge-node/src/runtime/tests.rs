@@ -323,3 +323,50 @@ async fn a_folder_has_one_node_and_the_client_finds_it_running_or_not() {
             .any(|f| !f.well && f.text.contains("missing"))
     );
 }
+
+fn here(secs_ago: i64) -> domain::tracking::Fix {
+    domain::tracking::Fix {
+        trip: domain::ids::TripId(7),
+        seq: 0,
+        at: super::clock::now().plus_ms(-secs_ago * 1_000),
+        lat_e7: -154_000_000,
+        lon_e7: 282_000_000,
+        speed_cm_s: Some(2_000),
+        bearing_deg: Some(90),
+        accuracy_m: Some(5),
+        source: domain::tracking::Source::Receiver,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fixes_of_a_dead_spot_go_after_the_live_one_and_are_forgotten_once_taken() {
+    let office = HubOffice::new();
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::start(&office);
+    enrolled(&hub, folder.path()).await;
+    drop(hub);
+    let node = start(folder.path(), None).await;
+    let positions = node.positions().clone();
+    for secs_ago in (30..40).rev() {
+        positions.record(here(secs_ago)).await.unwrap();
+    }
+    assert_eq!(positions.waiting().await.unwrap(), 10);
+    node.shut_down().await;
+    let hub = Hub::start(&office);
+    let node = start(folder.path(), Some(&hub)).await;
+    until("the hub is reached", async || {
+        node.link().borrow().connected
+    })
+    .await;
+    node.positions().record(here(0)).await.unwrap();
+    until("the live fix", async || office.fixes().1 == 1).await;
+    assert_eq!(office.fixes().0[0], 11, "{:?}", office.fixes());
+    until("the fixes of before", async || office.fixes().0.len() == 11).await;
+    assert_eq!(office.fixes().0[1..], [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
+    let waits = node.positions().clone();
+    until("nothing waits", async || {
+        waits.waiting().await.unwrap() == 0
+    })
+    .await;
+    node.shut_down().await;
+}

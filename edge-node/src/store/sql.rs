@@ -8,6 +8,19 @@ macro_rules! statements {
     };
 }
 
+/// Statements of the ring of fixes, a file of its own.
+pub(super) mod ring {
+    pub(in crate::store) const ADD: &str = "INSERT INTO fix (seq, at_ms, fix) VALUES (?1, ?2, ?3)";
+    pub(in crate::store) const LAST: &str = "SELECT value FROM counter WHERE name = 'seq'";
+    pub(in crate::store) const COUNT: &str = "INSERT INTO counter (name, value) VALUES ('seq', ?1)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    pub(in crate::store) const PRUNE: &str = "DELETE FROM fix WHERE seq <= ?1";
+    pub(in crate::store) const FORGET: &str = "DELETE FROM fix WHERE seq = ?1";
+    pub(in crate::store) const WAITING: &str =
+        "SELECT fix FROM fix WHERE at_ms < ?1 ORDER BY seq DESC LIMIT ?2";
+    pub(in crate::store) const HOW_MANY: &str = "SELECT count(*) FROM fix";
+}
+
 statements! {
     INTEGRITY_CHECK = "PRAGMA integrity_check(20)";
     META_GET = "SELECT value FROM meta WHERE name = ?1";

@@ -35,11 +35,13 @@ kinds!(edge_kind, EDGE_KINDS, EdgeFrame, {
     EdgeFrame::BucketAck(BucketCursor { bucket: BucketId::Station(_), .. }) => "edge-bucket-ack-station",
     EdgeFrame::TimeRequest(_) => "edge-time-request",
     EdgeFrame::Report(_) => "edge-report",
+    EdgeFrame::Positions(_) => "edge-positions",
 });
 
 kinds!(hub_kind, HUB_KINDS, HubFrame, {
     HubFrame::Welcome(Welcome { tell_grants: true, .. }) => "hub-welcome-tell-grants",
-    HubFrame::Welcome(Welcome { begin: None, .. }) => "hub-welcome",
+    HubFrame::Welcome(Welcome { begin: None, takes: None, .. }) => "hub-welcome",
+    HubFrame::Welcome(Welcome { begin: None, takes: Some(_), .. }) => "hub-welcome-takes",
     HubFrame::Welcome(Welcome { begin: Some(_), .. }) => "hub-welcome-begin",
     HubFrame::Stored(_) => "hub-stored",
     HubFrame::Verdicts(..) => "hub-verdicts",
@@ -56,6 +58,7 @@ kinds!(hub_kind, HUB_KINDS, HubFrame, {
     HubFrame::Time(..) => "hub-time",
     HubFrame::Refused(_) => "hub-refused",
     HubFrame::Reported(_) => "hub-reported",
+    HubFrame::PositionsTaken(_) => "hub-positions-taken",
 });
 
 kinds!(item_kind, ITEM_KINDS, Item, {

@@ -66,7 +66,8 @@ pub(super) fn all() -> Vec<Sample> {
             | EdgeFrame::LeaseRequest(_)
             | EdgeFrame::BucketAck(_)
             | EdgeFrame::TimeRequest(_)
-            | EdgeFrame::Report(_) => {
+            | EdgeFrame::Report(_)
+            | EdgeFrame::Positions(_) => {
                 let decode = |bytes: &[u8]| EdgeFrame::from_bytes(bytes).ok();
                 Sample::new(kinds::edge_kind(&frame), "edge-frame", frame, decode)
             }
@@ -81,7 +82,8 @@ pub(super) fn all() -> Vec<Sample> {
             | HubFrame::Lease(..)
             | HubFrame::Time(..)
             | HubFrame::Refused(_)
-            | HubFrame::Reported(_) => {
+            | HubFrame::Reported(_)
+            | HubFrame::PositionsTaken(_) => {
                 let decode = |bytes: &[u8]| HubFrame::from_bytes(bytes).ok();
                 Sample::new(kinds::hub_kind(&frame), "hub-frame", frame, decode)
             }

@@ -21,6 +21,7 @@ use domain::scan::ScanAnswer;
 use domain::swap::{SeatMoves, SeatSwap};
 use domain::ticket::{KeyRecord, Suite};
 use domain::time::Instant;
+use domain::tracking::{Fix, Source};
 use domain::trip::{Legs, Trip, TripStop};
 use ed25519_dalek::SigningKey;
 use uuid::Uuid;
@@ -28,7 +29,7 @@ use uuid::Uuid;
 use crate::batch::EventBatch;
 use crate::frame::{
     BucketChunk, BucketCursor, BucketId, EdgeFrame, GrantReport, Hello, HubFrame, Item,
-    LeaseAnswer, ListedTicket, LogHead, SeqVerdict, StoredMark, Welcome,
+    LeaseAnswer, ListedTicket, LogHead, SeqVerdict, StoredMark, TAKES_POSITIONS, Welcome,
 };
 
 /// Whose log the samples are from.
@@ -117,6 +118,30 @@ pub(super) fn edge_frames() -> Vec<EdgeFrame> {
         ack(BucketId::Trip(TRIP), 24),
         ack(BucketId::Station(StopCode("LSK".to_owned())), 70_000),
         EdgeFrame::TimeRequest(86_400_000),
+        EdgeFrame::Positions(vec![
+            Fix {
+                trip: TRIP,
+                seq: 41,
+                at: NOW,
+                lat_e7: -154_167_000,
+                lon_e7: 282_833_000,
+                speed_cm_s: Some(2_230),
+                bearing_deg: Some(271),
+                accuracy_m: Some(4),
+                source: Source::Receiver,
+            },
+            Fix {
+                trip: TRIP,
+                seq: 40,
+                at: NOW,
+                lat_e7: -154_167_000,
+                lon_e7: 282_833_000,
+                speed_cm_s: None,
+                bearing_deg: None,
+                accuracy_m: None,
+                source: Source::Simulated,
+            },
+        ]),
     ]
 }
 
@@ -134,6 +159,7 @@ pub(super) fn hub_frames() -> Vec<HubFrame> {
                 BucketId::Station(StopCode("LSK".to_owned())),
             ],
             tell_grants: false,
+            takes: None,
         }),
         HubFrame::Welcome(Welcome {
             version: 1,
@@ -143,6 +169,7 @@ pub(super) fn hub_frames() -> Vec<HubFrame> {
             begin: Some(NodeIncarnation(3)),
             buckets: vec![],
             tell_grants: false,
+            takes: None,
         }),
         HubFrame::Welcome(Welcome {
             version: 1,
@@ -152,7 +179,19 @@ pub(super) fn hub_frames() -> Vec<HubFrame> {
             begin: None,
             buckets: vec![BucketId::Node],
             tell_grants: true,
+            takes: None,
         }),
+        HubFrame::Welcome(Welcome {
+            version: 1,
+            hub_incarnation: HubIncarnation(2),
+            now: NOW,
+            stored: vec![],
+            begin: None,
+            buckets: vec![BucketId::Trip(TRIP)],
+            tell_grants: false,
+            takes: Some(TAKES_POSITIONS),
+        }),
+        HubFrame::PositionsTaken(vec![7, 8, 70_000]),
         HubFrame::Stored(mark()),
         HubFrame::Verdicts(mark(), verdicts()),
         lease(LeaseAnswer::Granted(SignedGrant::sign(

@@ -7,18 +7,23 @@ use domain::ids::{HubIncarnation, NodeIncarnation, RequestId, Seq};
 use domain::lease::{LeaseRequest, SignedGrant};
 use domain::restore::FIRST;
 use domain::time::Instant;
+use domain::tracking::Fix;
 
 use crate::batch::EventBatch;
 use crate::frame::{
     BucketCursor, EdgeFrame, Hello, HubFrame, Item, LeaseAnswer, LogHead, PROTOCOL_VERSION,
-    SeqVerdict, Welcome,
+    SeqVerdict, TAKES_POSITIONS, Welcome,
 };
 use crate::session::edge::buckets::BucketReader;
+use crate::session::edge::positions::PositionSender;
 use crate::session::edge::report::Report;
 use crate::uptime::Uptime;
 
 mod buckets;
+mod positions;
 mod report;
+
+pub use positions::Budget;
 
 /// Batches on their way at once.
 const BATCHES_IN_FLIGHT_MAX: usize = 4;
@@ -42,6 +47,8 @@ enum Timer {
     Report,
     /// Time to ask for the time.
     ServerTime,
+    /// Time to look for fixes that the hub has not heard of.
+    Backfill,
 }
 
 /// What the driver tells the machine.
@@ -76,6 +83,10 @@ pub enum EdgeInput {
         /// Every grant that the node ever got and still keeps.
         grants: Vec<SignedGrant>,
     },
+    /// The bus is here, this moment.
+    Fix(Fix),
+    /// The answer to [`EdgeOutput::LoadFixes`]; empty when none wait.
+    Fixes(Vec<Fix>),
 }
 
 /// What the machine wants done.
@@ -83,6 +94,13 @@ pub enum EdgeInput {
 pub enum EdgeOutput {
     /// Send this.
     Send(EdgeFrame),
+    /// Send this as a datagram, or let it be: what is lost is sent again by and by.
+    SendDatagram(EdgeFrame),
+    /// Load fixes that the hub has not taken, the newest first and none of the last seconds, at
+    /// most so many; answer `Fixes`.
+    LoadFixes(usize),
+    /// The hub has taken fixes with these numbers: forget them.
+    ForgetFixes(Vec<u64>),
     /// Load and pack events of one log after a position, as many as a batch takes.
     LoadEvents {
         /// Which log.
@@ -150,6 +168,7 @@ pub struct EdgeSession {
     buckets: BucketReader,
     hub: HubIncarnation,
     report: Report,
+    positions: PositionSender,
     timers: BTreeMap<Timer, Uptime>,
     out: VecDeque<EdgeOutput>,
 }
@@ -167,6 +186,7 @@ impl Default for EdgeSession {
             buckets: BucketReader::default(),
             hub: FIRST,
             report: Report::default(),
+            positions: PositionSender::default(),
             timers: BTreeMap::new(),
             out: VecDeque::new(),
         }
@@ -177,6 +197,19 @@ impl EdgeSession {
     /// A machine that waits for its connection.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One whose positions may cost what is left of a budget, which outlives connections.
+    pub fn within(budget: Budget) -> Self {
+        Self {
+            positions: PositionSender::new(budget),
+            ..Self::default()
+        }
+    }
+
+    /// What is left of the budget for positions.
+    pub fn budget(&self) -> Budget {
+        self.positions.budget()
     }
 
     /// What to do next.
@@ -233,6 +266,15 @@ impl EdgeSession {
                 self.report.prepare(self.hub, &logs, grants);
                 self.tell_grants(now);
             }
+            EdgeInput::Fix(fix) => {
+                let frame = self.positions.live(fix, now);
+                self.out.extend(frame.map(EdgeOutput::SendDatagram));
+            }
+            EdgeInput::Fixes(fixes) => {
+                if let Some(frame) = self.positions.backfill(fixes, now) {
+                    self.send(frame);
+                }
+            }
         }
         self.schedule_events();
     }
@@ -265,9 +307,23 @@ impl EdgeSession {
                     self.timers
                         .insert(Timer::ServerTime, now.plus_ms(TIME_EVERY_MS));
                 }
+                Timer::Backfill => {
+                    self.look_for_fixes(now);
+                    self.timers
+                        .insert(Timer::Backfill, now.plus_ms(positions::BACKFILL_EVERY_MS));
+                }
             }
         }
         self.schedule_events();
+    }
+
+    /// Fixes wait until every event is stored: money comes first.
+    fn look_for_fixes(&mut self, now: Uptime) {
+        if self.is_drained()
+            && let Some(most) = self.positions.wants(now)
+        {
+            self.out.push_back(EdgeOutput::LoadFixes(most));
+        }
     }
 
     fn send(&mut self, frame: EdgeFrame) {
@@ -345,6 +401,13 @@ impl EdgeSession {
                 self.out
                     .push_back(EdgeOutput::ServerTime(at, now.0.saturating_sub(asked)));
             }
+            HubFrame::PositionsTaken(numbers) => {
+                let more = self.positions.taken(&numbers);
+                self.out.push_back(EdgeOutput::ForgetFixes(numbers));
+                if more {
+                    self.look_for_fixes(now);
+                }
+            }
         }
     }
 
@@ -361,6 +424,11 @@ impl EdgeSession {
             .insert(Timer::ServerTime, now.plus_ms(TIME_EVERY_MS));
         self.out.push_back(EdgeOutput::Ready);
         self.out.push_back(EdgeOutput::ServerTime(welcome.now, 0));
+        if welcome.takes.unwrap_or(0) & TAKES_POSITIONS != 0 {
+            self.positions.start();
+            self.timers
+                .insert(Timer::Backfill, now.plus_ms(positions::BACKFILL_EVERY_MS));
+        }
         for mark in &welcome.stored {
             if let Some(log) = self.logs.get_mut(&mark.incarnation) {
                 log.stored = mark.through;

@@ -7,11 +7,12 @@ use domain::ids::{HubIncarnation, NodeIncarnation, RequestId, Seq};
 use domain::lease::{LeaseRequest, SignedGrant};
 use domain::restore::FIRST;
 use domain::time::Instant;
+use domain::tracking::Fix;
 use domain::weaken::{Weakness, weakened};
 
 use crate::batch::EventBatch;
 use crate::frame::{
-    BucketChunk, BucketCursor, BucketId, EdgeFrame, GrantReport, Hello, HubFrame, Item,
+    BucketChunk, BucketCursor, BucketId, EdgeFrame, FIXES_MAX, GrantReport, Hello, HubFrame, Item,
     LeaseAnswer, LogHead, PROTOCOL_VERSION, SeqVerdict, StoredMark, Welcome,
 };
 use crate::session::REPORT_PIECES_MAX;
@@ -56,6 +57,8 @@ pub enum HubInput {
         /// The facts, in order.
         items: Vec<Item>,
     },
+    /// Fixes with these numbers are stored, or will never be.
+    PositionsTaken(Vec<u64>),
 }
 
 /// What the machine wants done.
@@ -88,6 +91,8 @@ pub enum HubOutput {
     BucketAcked(BucketCursor),
     /// Answer the time at once: `Send(Time(asked, now))` with the driver's clock.
     TellTime(u64),
+    /// Judge and store fixes, answer `PositionsTaken`; without an answer they come again.
+    TakePositions(Vec<Fix>),
 }
 
 #[derive(Debug, Default)]
@@ -211,6 +216,7 @@ impl HubSession {
             } => {
                 self.bucket_loaded(bucket, after, checkpoint, items, now);
             }
+            HubInput::PositionsTaken(numbers) => self.send(HubFrame::PositionsTaken(numbers)),
         }
     }
 
@@ -251,6 +257,11 @@ impl HubSession {
             }
             EdgeFrame::BucketAck(cursor) => self.handle_ack(cursor),
             EdgeFrame::TimeRequest(asked) => self.out.push_back(HubOutput::TellTime(asked)),
+            EdgeFrame::Positions(mut fixes) => {
+                // What is beyond the cap comes again.
+                fixes.truncate(FIXES_MAX);
+                self.out.push_back(HubOutput::TakePositions(fixes));
+            }
             EdgeFrame::Report(piece) => self.handle_report(piece),
         }
     }

@@ -22,6 +22,8 @@ use crate::frame::{
 };
 use crate::uptime::Uptime;
 
+mod positions;
+
 const NODE: NodeId = NodeId(Uuid::nil());
 const ONE: NodeIncarnation = NodeIncarnation(1);
 
@@ -208,6 +210,9 @@ impl Pair {
             EdgeOutput::Judged { .. }
             | EdgeOutput::BeginIncarnation(_)
             | EdgeOutput::ServerTime(..)
+            | EdgeOutput::SendDatagram(_)
+            | EdgeOutput::LoadFixes(_)
+            | EdgeOutput::ForgetFixes(_)
             | EdgeOutput::Ready => {}
         }
     }
@@ -249,6 +254,7 @@ impl Pair {
                 begin: None,
                 buckets: vec![BucketId::Company, BucketId::Node],
                 tell_grants: self.hub_is.is_restored() && self.told.is_none(),
+                takes: None,
             }),
             HubOutput::TakeGrants { logs, grants } => {
                 assert_eq!(logs.len(), 1);
@@ -266,7 +272,7 @@ impl Pair {
                 after,
                 checkpoint: self.changes,
             },
-            HubOutput::BucketAcked(_) => return,
+            HubOutput::BucketAcked(_) | HubOutput::TakePositions(_) => return,
             HubOutput::TellTime(asked) => {
                 let frame = HubFrame::Time(asked, Instant(7));
                 return self.post(false, frame.to_bytes());
@@ -482,6 +488,7 @@ fn what_changes_while_an_empty_bucket_is_loaded_is_loaded_next() {
         begin: None,
         buckets: vec![BucketId::Node],
         tell_grants: false,
+        takes: None,
     };
     hub.handle_input(HubInput::Welcome(welcome), Uptime(0));
     hub.handle_input(HubInput::BucketChanged(BucketId::Node), Uptime(0));

@@ -287,6 +287,7 @@ impl Hub {
             begin: resume.begin,
             buckets,
             tell_grants,
+            takes: None,
         })
     }
 

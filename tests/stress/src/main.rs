@@ -11,6 +11,7 @@ mod redis;
 mod report;
 mod restore;
 mod seats;
+mod tracking;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ const CASES: &[Case] = &[
     ("redis", redis::run),
     ("restore", restore::run),
     ("seats", seats::run),
+    ("tracking", tracking::run),
 ];
 
 /// Runs one heavy case against real programs

@@ -9,9 +9,10 @@ use domain::event::{ChainHead, SignedEvent};
 use domain::ids::{CompanyId, Kid, LeaseNo, NodeIncarnation, Seq};
 use domain::lease::{LeaseRequest, SignedGrant};
 use domain::restore::FIRST;
+use domain::tracking::Fix;
 use ed25519_dalek::VerifyingKey;
 use sync_protocol::frame::{
-    BucketId, EdgeFrame, Hello, HubFrame, Item, LeaseAnswer, StoredMark, Welcome,
+    BucketId, EdgeFrame, Hello, HubFrame, Item, LeaseAnswer, StoredMark, TAKES_POSITIONS, Welcome,
 };
 use sync_protocol::resume::{KnownLog, decide_resume};
 use sync_protocol::session::{HubInput, HubOutput, HubSession};
@@ -32,6 +33,8 @@ struct Books {
     logs: BTreeMap<NodeIncarnation, Vec<SignedEvent>>,
     highest: u32,
     grants: Vec<(LeaseRequest, SignedGrant)>,
+    fixes: Vec<Fix>,
+    datagrams: usize,
 }
 
 /// What survives the death of a hub process.
@@ -70,6 +73,13 @@ impl HubOffice {
         log.cloned().unwrap_or_default()
     }
 
+    /// The numbers of the fixes taken, in the order they came, and how many came as datagrams.
+    pub(super) fn fixes(&self) -> (Vec<u64>, usize) {
+        let books = self.books.lock().unwrap();
+        let numbers = books.fixes.iter().map(|fix| fix.seq).collect();
+        (numbers, books.datagrams)
+    }
+
     fn greet(&self, hello: &Hello) -> Welcome {
         let mut books = self.books.lock().unwrap();
         let known: Vec<KnownLog> = hello
@@ -98,6 +108,7 @@ impl HubOffice {
             begin: resume.begin,
             buckets: vec![BucketId::Company, BucketId::Node],
             tell_grants: false,
+            takes: Some(TAKES_POSITIONS),
         }
     }
 
@@ -185,6 +196,11 @@ impl HubOffice {
                     }
                     HubOutput::BucketAcked(_) => continue,
                     HubOutput::TakeGrants { .. } => HubInput::GrantsTaken(true),
+                    HubOutput::TakePositions(fixes) => {
+                        let numbers = fixes.iter().map(|fix| fix.seq).collect();
+                        self.books.lock().unwrap().fixes.extend(fixes);
+                        HubInput::PositionsTaken(numbers)
+                    }
                     HubOutput::TellTime(asked) => {
                         let frame = HubSession::time_frame(asked, clock::now());
                         if send(&connection, &frame).await.is_err() {
@@ -200,6 +216,12 @@ impl HubOffice {
             tokio::select! {
                 frame = connection.recv() => {
                     let Ok((_, bytes)) = frame else { return };
+                    let frame = EdgeFrame::from_bytes(&bytes).unwrap();
+                    session.handle_input(HubInput::Frame(frame), clock::uptime());
+                }
+                frame = connection.recv_datagram() => {
+                    let Ok(bytes) = frame else { return };
+                    self.books.lock().unwrap().datagrams += 1;
                     let frame = EdgeFrame::from_bytes(&bytes).unwrap();
                     session.handle_input(HubInput::Frame(frame), clock::uptime());
                 }

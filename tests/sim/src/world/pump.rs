@@ -239,7 +239,11 @@ impl World {
                 return Ok(Some(EdgeInput::Grants { logs, grants }));
             }
             EdgeOutput::Refused(why) => self.violate("the hub talks to its nodes", why),
-            EdgeOutput::ServerTime(..) | EdgeOutput::Ready => {}
+            EdgeOutput::ServerTime(..)
+            | EdgeOutput::Ready
+            | EdgeOutput::SendDatagram(_)
+            | EdgeOutput::LoadFixes(_)
+            | EdgeOutput::ForgetFixes(_) => {}
         }
         Ok(None)
     }
@@ -319,6 +323,8 @@ impl World {
             HubOutput::TellTime(asked) => {
                 self.hub_sends(index, &HubSession::time_frame(asked, now));
             }
+            // No bus of the simulated world says where it is.
+            HubOutput::TakePositions(_) => {}
         }
         None
     }
