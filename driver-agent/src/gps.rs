@@ -57,7 +57,9 @@ pub enum GpsSource {
 
 /// A source that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no source of positions: write gpsd://HOST:PORT, nmea:FILE or drive:KMH@STOPS.TXT")]
+#[error(
+    "{0:?} is no source of positions: write gpsd://HOST:PORT, nmea:FILE or drive:KMH@STOPS.TXT"
+)]
 pub struct BadSource(String);
 
 impl FromStr for GpsSource {
@@ -147,12 +149,7 @@ async fn boarding_trip(engine: &EngineHandle) -> Option<Trip> {
 }
 
 /// Reads a source and keeps what it says, until it is aborted.
-pub async fn follow(
-    source: GpsSource,
-    engine: EngineHandle,
-    positions: Positions,
-    before_ms: i64,
-) {
+pub async fn follow(source: GpsSource, engine: EngineHandle, positions: Positions, before_ms: i64) {
     let (readings, mut said) = mpsc::channel(READINGS_MAX);
     let kind = match &source {
         GpsSource::Drive { .. } => Source::Simulated,
@@ -204,15 +201,32 @@ mod tests {
     #[test]
     fn a_source_is_read_or_named_with_what_to_write() {
         let read = |text: &str| text.parse::<GpsSource>();
-        assert_eq!(read("gpsd://localhost:2948"), Ok(GpsSource::Gpsd("localhost:2948".to_owned())));
-        assert_eq!(read("gpsd://bus"), Ok(GpsSource::Gpsd("bus:2947".to_owned())));
-        assert_eq!(read("nmea:/dev/ttyUSB0"), Ok(GpsSource::Nmea("/dev/ttyUSB0".into())));
+        assert_eq!(
+            read("gpsd://localhost:2948"),
+            Ok(GpsSource::Gpsd("localhost:2948".to_owned()))
+        );
+        assert_eq!(
+            read("gpsd://bus"),
+            Ok(GpsSource::Gpsd("bus:2947".to_owned()))
+        );
+        assert_eq!(
+            read("nmea:/dev/ttyUSB0"),
+            Ok(GpsSource::Nmea("/dev/ttyUSB0".into()))
+        );
         let drive = GpsSource::Drive {
             kmh: 80.5,
             stops: "stops.txt".into(),
         };
         assert_eq!(read("drive:80.5@stops.txt"), Ok(drive));
-        for bad in ["", "gpsd://", "gpsd://h:x", "nmea:", "drive:80", "drive:-1@s", "drive:x@s"] {
+        for bad in [
+            "",
+            "gpsd://",
+            "gpsd://h:x",
+            "nmea:",
+            "drive:80",
+            "drive:-1@s",
+            "drive:x@s",
+        ] {
             let error = read(bad).unwrap_err().to_string();
             assert!(error.contains("gpsd://HOST:PORT"), "{bad}: {error}");
         }

@@ -188,7 +188,12 @@ fn serve(
         }
         let gps = following.gps.map(|source| {
             let positions = node.positions().clone();
-            tokio::spawn(gps::follow(source, engine.clone(), positions, following.before_ms))
+            tokio::spawn(gps::follow(
+                source,
+                engine.clone(),
+                positions,
+                following.before_ms,
+            ))
         });
         say(&node.ready_line())?;
         let scans = tokio::spawn(answer_scans(engine, lines_of_stdin()?, json));

@@ -48,7 +48,10 @@ impl Drop for Gpsd {
 fn is_south_of_lusaka(reading: &Reading) {
     let (lat, lon) = (reading.place.lat(), reading.place.lon());
     let south = 15.0 + SOUTH_MIN / 60.0;
-    assert!((-south - 0.007..=-south + 0.001).contains(&lat), "{reading:?}");
+    assert!(
+        (-south - 0.007..=-south + 0.001).contains(&lat),
+        "{reading:?}"
+    );
     assert!((lon - 28.283_31).abs() < 1e-4, "{reading:?}");
     assert_eq!(reading.bearing_deg, Some(180), "{reading:?}");
     let speed = reading.speed_cm_s.unwrap();
@@ -58,7 +61,8 @@ fn is_south_of_lusaka(reading: &Reading) {
 
 async fn next(readings: &mut mpsc::Receiver<Reading>) -> Reading {
     let next = tokio::time::timeout(PATIENCE, readings.recv()).await;
-    next.expect("a reading in time").expect("the reader reads on")
+    next.expect("a reading in time")
+        .expect("the reader reads on")
 }
 
 #[tokio::test]
@@ -67,7 +71,11 @@ async fn a_real_gpsd_says_where_the_bus_is() {
     let log = folder.path().join("drive.log");
     std::fs::write(&log, drive()).unwrap();
     // Free when it was asked for; gpsd has no other way to be told.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let fake = Command::new("gpsfake")
         .args(["-q", "-n", "-c", "0.02", "-P", &port.to_string()])
         .arg(&log)

@@ -24,7 +24,10 @@ async fn the_newest_fix_stands_and_each_is_kept_once() {
     let fixes = vec![fix(trip, 2, 0, 500.0), fix(trip, 1, -60, 0.0)];
     for _ in 0..2 {
         let taken = road.take(fixes.clone()).await;
-        assert_eq!((taken.taken.as_slice(), taken.refused.len()), (&[2, 1][..], 0));
+        assert_eq!(
+            (taken.taken.as_slice(), taken.refused.len()),
+            (&[2, 1][..], 0)
+        );
         assert!(taken.written.await, "it was written");
     }
     assert_eq!(road.number("SELECT count(*) FROM trip_position").await, 2);
@@ -40,7 +43,10 @@ async fn the_newest_fix_stands_and_each_is_kept_once() {
         .number("SELECT count(*) FROM pg_class WHERE relname ~ '^trip_position_d[0-9]+$' AND relforcerowsecurity")
         .await;
     assert!(parts >= 1, "{today} is not there, or unprotected");
-    assert_eq!(road.number("SELECT count(*) FROM trip_position_rest").await, 0);
+    assert_eq!(
+        road.number("SELECT count(*) FROM trip_position_rest").await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -65,7 +71,11 @@ async fn what_is_not_the_trips_own_or_not_on_its_way_does_not_count() {
     let jump = refused(bus, fix(trip, 4, 1, 30_000.0)).await;
     assert!(matches!(jump, Some(NotTaken::Implausible(_))), "{jump:?}");
     let early = refused(bus, fix(trip, 5, -3 * 3_600, 0.0)).await;
-    assert_eq!(early, Some(NotTaken::NotOnTrip(trip)), "before it is followed");
+    assert_eq!(
+        early,
+        Some(NotTaken::NotOnTrip(trip)),
+        "before it is followed"
+    );
     for state in ["scheduled", "cancelled", "arrived"] {
         road.set_state(state).await;
         let after = refused(bus, fix(trip, 6, 2, 0.0)).await;
@@ -86,9 +96,11 @@ async fn a_departure_that_fixes_show_is_told_and_moves_the_trip_only_where_that_
     for moves in [false, true] {
         let road = Road::new().await;
         if moves {
-            road.settings(&json!({"before_min": 60, "keep_days": 30, "moves_trips": true,
-                "publish_positions": false}))
-                .await;
+            road.settings(
+                &json!({"before_min": 60, "keep_days": 30, "moves_trips": true,
+                "publish_positions": false}),
+            )
+            .await;
         }
         let trip = road.trip.id;
         road.drive(0, 60).await;
@@ -106,11 +118,12 @@ async fn a_departure_that_fixes_show_is_told_and_moves_the_trip_only_where_that_
         // On to the next stop: the leg's time is learned.
         road.drive(60, 600).await;
         assert_eq!(
-            road.number("SELECT count(*) FROM leg_time WHERE from_stop = 'S0' AND drives = 1").await,
+            road.number("SELECT count(*) FROM leg_time WHERE from_stop = 'S0' AND drives = 1")
+                .await,
             1
         );
         let standing = road.api.tracking.standing(trip).await.unwrap().unwrap();
-        assert_eq!(standing.1.next().0, 1);
+        assert_eq!(standing.1.next().0, 2, "it has left the second stop too");
         assert_eq!(road.number(told).await, 1, "and no second time");
     }
 }
@@ -118,7 +131,9 @@ async fn a_departure_that_fixes_show_is_told_and_moves_the_trip_only_where_that_
 #[tokio::test]
 async fn only_the_crews_phone_says_where_the_bus_is() {
     let road = Road::new().await;
-    let driver = person_with(&road.api, road.company.id, Role::Driver).await.unwrap();
+    let driver = person_with(&road.api, road.company.id, Role::Driver)
+        .await
+        .unwrap();
     let path = format!("/trips/{}/positions", road.trip.id);
     let at = clock::now().to_string();
     let body = json!({"fixes": [
@@ -127,7 +142,10 @@ async fn only_the_crews_phone_says_where_the_bus_is() {
     ]});
     let post = async |token: &str, body: &serde_json::Value| road.post(&path, token, body).await;
     let (status, said) = post(&driver.token, &body).await;
-    assert_eq!((status, said["type"].as_str()), (403, Some("urn:mwimule:problem:not-crew")));
+    assert_eq!(
+        (status, said["type"].as_str()),
+        (403, Some("urn:mwimule:problem:not-crew"))
+    );
     road.crew(driver.person).await;
     for _ in 0..2 {
         let (status, said) = post(&driver.token, &body).await;
@@ -140,13 +158,21 @@ async fn only_the_crews_phone_says_where_the_bus_is() {
     assert_eq!(road.number(row).await, 1);
     for (wrong, status) in [
         (json!({"fixes": []}), 422),
-        (json!({"fixes": [{"seq": 1, "at": "noon", "lat": 1.0, "lon": 1.0}]}), 422),
-        (json!({"fixes": [{"seq": 1, "at": at, "lat": 91.0, "lon": 1.0}]}), 422),
+        (
+            json!({"fixes": [{"seq": 1, "at": "noon", "lat": 1.0, "lon": 1.0}]}),
+            422,
+        ),
+        (
+            json!({"fixes": [{"seq": 1, "at": at, "lat": 91.0, "lon": 1.0}]}),
+            422,
+        ),
     ] {
         assert_eq!(post(&driver.token, &wrong).await.0, status, "{wrong}");
     }
     let foreign = TestCompany::new(&road.test.db, 2).await.unwrap();
-    let stranger = person_with(&road.api, foreign.id, Role::Driver).await.unwrap();
+    let stranger = person_with(&road.api, foreign.id, Role::Driver)
+        .await
+        .unwrap();
     assert_eq!(post(&stranger.token, &body).await.0, 404);
 }
 
@@ -154,7 +180,10 @@ async fn only_the_crews_phone_says_where_the_bus_is() {
 async fn days_that_nobody_wants_are_dropped_and_others_kept() {
     let road = Road::new().await;
     let now = clock::now();
-    road.take(vec![fix(road.trip.id, 1, 0, 0.0)]).await.written.await;
+    road.take(vec![fix(road.trip.id, 1, 0, 0.0)])
+        .await
+        .written
+        .await;
     let db = &road.test.db;
     let old = super::db::day_of(now) - 31;
     super::db::make_days(db, &[old, old + 1]).await.unwrap();
@@ -163,18 +192,27 @@ async fn days_that_nobody_wants_are_dropped_and_others_kept() {
     assert_eq!(jobs::tidy_days(db, now).await.unwrap(), 1);
     // Tomorrow was made, one old day dropped.
     assert_eq!(road.number(days).await, before);
-    road.settings(&json!({"before_min": 60, "keep_days": 365, "moves_trips": false,
-        "publish_positions": false}))
-        .await;
+    road.settings(
+        &json!({"before_min": 60, "keep_days": 365, "moves_trips": false,
+        "publish_positions": false}),
+    )
+    .await;
     super::db::make_days(db, &[old]).await.unwrap();
-    assert_eq!(jobs::tidy_days(db, now).await.unwrap(), 0, "somebody wants a year");
+    assert_eq!(
+        jobs::tidy_days(db, now).await.unwrap(),
+        0,
+        "somebody wants a year"
+    );
     assert_eq!(road.number("SELECT count(*) FROM trip_position").await, 1);
 }
 
 #[tokio::test]
 async fn feeds_say_what_the_company_publishes_and_no_more() {
     let road = Road::new().await;
-    road.take(vec![fix(road.trip.id, 1, 0, 0.0)]).await.written.await;
+    road.take(vec![fix(road.trip.id, 1, 0, 0.0)])
+        .await
+        .written
+        .await;
     let feed = async |name: &str| {
         let path = format!("/gtfs-rt/Company%201/{name}");
         let (status, kind, bytes) = road.get_bytes(&path).await;
@@ -182,9 +220,11 @@ async fn feeds_say_what_the_company_publishes_and_no_more() {
         FeedMessage::decode(bytes.as_slice()).unwrap()
     };
     assert_eq!(feed("vehicle-positions").await.entity, [], "not published");
-    road.settings(&json!({"before_min": 60, "keep_days": 30, "moves_trips": false,
-        "publish_positions": true}))
-        .await;
+    road.settings(
+        &json!({"before_min": 60, "keep_days": 30, "moves_trips": false,
+        "publish_positions": true}),
+    )
+    .await;
     let vehicles = feed("vehicle-positions").await;
     let vehicle = vehicles.entity[0].vehicle.as_ref().unwrap();
     let position = vehicle.position.unwrap();
@@ -204,6 +244,8 @@ async fn feeds_say_what_the_company_publishes_and_no_more() {
     let trip = &cancelled.entity[0].trip_update.as_ref().unwrap().trip;
     assert_eq!(trip.schedule_relationship, Some(3));
     assert_eq!(road.get_bytes("/gtfs-rt/Nobody/alerts").await.0, 404);
-    let (status, kind, _) = road.get_bytes("/gtfs-rt/Company%201/alerts?format=json").await;
+    let (status, kind, _) = road
+        .get_bytes("/gtfs-rt/Company%201/alerts?format=json")
+        .await;
     assert_eq!((status, kind.as_str()), (200, "application/json"));
 }

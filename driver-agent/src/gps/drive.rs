@@ -119,18 +119,15 @@ pub fn reading(route: &Route, kmh: f64, gone_ms: u64) -> Option<Reading> {
         } else {
             (m_s * 100.0).min(65_535.0).round() as u16
         }),
-        bearing_deg: ahead.filter(|_| !there).map(|ahead| place.bearing_to(ahead)),
+        bearing_deg: ahead
+            .filter(|_| !there)
+            .map(|ahead| place.bearing_to(ahead)),
         accuracy_m: Some(5),
     })
 }
 
 /// Drives each trip that boards here, from its first stop.
-pub async fn read(
-    engine: EngineHandle,
-    kmh: f64,
-    stops: PathBuf,
-    readings: mpsc::Sender<Reading>,
-) {
+pub async fn read(engine: EngineHandle, kmh: f64, stops: PathBuf, readings: mpsc::Sender<Reading>) {
     let loaded = tokio::task::spawn_blocking(move || places(&stops)).await;
     let places = match loaded {
         Ok(Ok(places)) => places,
@@ -181,9 +178,15 @@ mod tests {
         assert_eq!(at(0).place, places["A"]);
         let metres = places["A"].metres_to(at(60).place);
         assert!((metres - 1_200.0).abs() < 2.0, "{metres}");
-        assert_eq!((at(60).speed_cm_s, at(60).bearing_deg), (Some(2_000), Some(180)));
+        assert_eq!(
+            (at(60).speed_cm_s, at(60).bearing_deg),
+            (Some(2_000), Some(180))
+        );
         let end = at(3_600);
-        assert_eq!((end.place, end.speed_cm_s, end.bearing_deg), (places["B"], Some(0), None));
+        assert_eq!(
+            (end.place, end.speed_cm_s, end.bearing_deg),
+            (places["B"], Some(0), None)
+        );
         std::fs::write(&file, "stop_id,stop_name\n").unwrap();
         let error = super::places(&file).unwrap_err().to_string();
         assert!(error.contains("stop_lat"), "{error}");

@@ -95,7 +95,10 @@ mod tests {
         let said = reading(line).unwrap();
         assert_eq!(said.place, Place::of_degrees(-15.41673, 28.28331).unwrap());
         assert_eq!(said.at, Some(Instant(1_795_408_267_000)));
-        assert_eq!((said.speed_cm_s, said.bearing_deg, said.accuracy_m), (Some(2_170), Some(187), Some(6)));
+        assert_eq!(
+            (said.speed_cm_s, said.bearing_deg, said.accuracy_m),
+            (Some(2_170), Some(187), Some(6))
+        );
         for other in [
             r#"{"class":"TPV","mode":1,"lat":1,"lon":1}"#,
             r#"{"class":"TPV","mode":3,"lat":91,"lon":1}"#,

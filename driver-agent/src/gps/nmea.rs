@@ -65,7 +65,10 @@ fn moment(date: &str, time: &str) -> Option<Instant> {
     let day = jiff::civil::Date::new(year, pair(date, 2)?, pair(date, 0)?).ok()?;
     let seconds: f64 = time.get(4..)?.parse().ok()?;
     let clock = jiff::civil::Time::new(pair(time, 0)?, pair(time, 2)?, 0, 0).ok()?;
-    let start = day.to_datetime(clock).to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    let start = day
+        .to_datetime(clock)
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .ok()?;
     let ms = (seconds * 1_000.0).round() as i64;
     Some(Instant(start.timestamp().as_millisecond() + ms))
 }
@@ -77,7 +80,10 @@ pub async fn read(path: PathBuf, readings: mpsc::Sender<Reading>) {
         let mut file = BufReader::new(std::fs::File::open(&path)?);
         let mut line = Vec::new();
         while !readings.is_closed() {
-            let part = file.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+            let part = file
+                .by_ref()
+                .take(LINE_BYTES_MAX)
+                .read_until(b'\n', &mut line)?;
             if part == 0 {
                 std::thread::sleep(REST);
                 continue;
@@ -121,8 +127,14 @@ mod tests {
         let said = reading(&good).unwrap();
         assert_eq!(said.at, Some(Instant(1_795_408_267_500)));
         let (lat, lon) = (said.place.lat(), said.place.lon());
-        assert!((lat + 15.416_73).abs() < 1e-6 && (lon - 28.283_31).abs() < 1e-6, "{said:?}");
-        assert_eq!((said.speed_cm_s, said.bearing_deg), (Some(2_171), Some(187)));
+        assert!(
+            (lat + 15.416_73).abs() < 1e-6 && (lon - 28.283_31).abs() < 1e-6,
+            "{said:?}"
+        );
+        assert_eq!(
+            (said.speed_cm_s, said.bearing_deg),
+            (Some(2_171), Some(187))
+        );
         let damaged = good.replace("1525", "1526");
         assert_eq!(reading(&damaged), None, "the checksum is another");
         for body in [

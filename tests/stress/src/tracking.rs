@@ -77,11 +77,20 @@ pub fn run(options: &Options) -> Result<Report> {
     for n in 0..listeners {
         let (trip, link) = &links[n % links.len()];
         let path = format!("/trips/{trip}/positions/stream?link={link}");
-        runtime.spawn(listen(hub.base().to_owned(), path, Arc::clone(&heard), began));
+        runtime.spawn(listen(
+            hub.base().to_owned(),
+            path,
+            Arc::clone(&heard),
+            began,
+        ));
     }
     let all_listen = || heard.listening.load(Ordering::Acquire) == listeners;
     wait(&began, READY_MAX, "every passenger to listen", all_listen)?;
-    let watched_s = if options.tenth { WATCHED_S.1 } else { WATCHED_S.0 };
+    let watched_s = if options.tenth {
+        WATCHED_S.1
+    } else {
+        WATCHED_S.0
+    };
     let third = Duration::from_millis(watched_s * 1_000 / 3);
     let mut failed = 0;
     let mut parts = vec![];
@@ -102,7 +111,10 @@ pub fn run(options: &Options) -> Result<Report> {
     report.figure("buses", buses);
     report.figure("listeners", listeners);
     report.figure("fixes_sent", told.load(Ordering::Acquire));
-    let events = heard.events.lock().map_err(|_| anyhow::anyhow!("a listener panicked"))?;
+    let events = heard
+        .events
+        .lock()
+        .map_err(|_| anyhow::anyhow!("a listener panicked"))?;
     report.figure("events_heard", events.len());
     let names = ["redis_up", "redis_killed", "redis_back"];
     for (name, (from, to)) in names.iter().zip(&parts) {
@@ -159,10 +171,16 @@ fn followed_trips(hub: &Hub, count: usize) -> Result<Vec<u64>> {
             trips.push(number(&row, "trip")? as u64);
         }
     }
-    ensure!(trips.len() == count, "only {} trips are to come", trips.len());
+    ensure!(
+        trips.len() == count,
+        "only {} trips are to come",
+        trips.len()
+    );
     let list: Vec<String> = trips.iter().map(u64::to_string).collect();
     let list = list.join(", ");
-    hub.sql(&format!("UPDATE trip SET state = 'boarding' WHERE trip_id IN ({list})"))?;
+    hub.sql(&format!(
+        "UPDATE trip SET state = 'boarding' WHERE trip_id IN ({list})"
+    ))?;
     Ok(trips)
 }
 
@@ -196,11 +214,15 @@ async fn connected(options: &Options, hub: &Hub, trips: &[u64]) -> Result<Vec<Co
             })
             .collect();
         for worker in workers {
-            worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))??;
+            worker
+                .join()
+                .map_err(|_| anyhow::anyhow!("a worker panicked"))??;
         }
         Ok::<_, anyhow::Error>(())
     })?;
-    let codes = codes.into_inner().map_err(|_| anyhow::anyhow!("panicked"))?;
+    let codes = codes
+        .into_inner()
+        .map_err(|_| anyhow::anyhow!("panicked"))?;
     let at_once = Arc::new(Semaphore::new(8));
     let made = Arc::new(Mutex::new(vec![]));
     let mut tasks = vec![];
@@ -246,10 +268,8 @@ async fn drive(
     session.handle_input(connected, clock::uptime());
     // Buses do not say it all in the same moment.
     let first = Duration::from_millis(trip.0 * 37 % 1_000);
-    let mut second = tokio::time::interval_at(
-        tokio::time::Instant::now() + first,
-        Duration::from_secs(1),
-    );
+    let mut second =
+        tokio::time::interval_at(tokio::time::Instant::now() + first, Duration::from_secs(1));
     let mut waiting: std::collections::BTreeMap<u64, Fix> = std::collections::BTreeMap::new();
     let mut seq = 0;
     let mut ready = false;
@@ -328,7 +348,8 @@ async fn listen(base: String, path: String, heard: Arc<Heard>, began: Moment) {
 async fn listen_on(base: &str, path: &str, heard: &Heard, began: Moment) -> Result<()> {
     let host = base.trim_start_matches("http://");
     let mut stream = TcpStream::connect(host).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut lines = BufReader::new(stream).lines();
     let status = lines.next_line().await?.context("no answer")?;
@@ -345,7 +366,10 @@ async fn listen_on(base: &str, path: &str, heard: &Heard, began: Moment) -> Resu
         last = at;
         let age_ms = (clock::now().0 - at.0) as f64;
         let read_ms = began.elapsed().as_millis() as u64;
-        let mut events = heard.events.lock().map_err(|_| anyhow::anyhow!("panicked"))?;
+        let mut events = heard
+            .events
+            .lock()
+            .map_err(|_| anyhow::anyhow!("panicked"))?;
         events.push((read_ms, age_ms));
     }
     anyhow::bail!("the hub ended it")
@@ -374,7 +398,14 @@ fn others(hub: &Hub, until: Duration, began: &Moment) -> usize {
 /// How many fixes the hub has written down.
 fn stored(hub: &Hub) -> Result<i64> {
     let mut psql = std::process::Command::new("psql");
-    psql.args(["-X", "-q", "-t", "-A", "-c", "SELECT count(*) FROM trip_position"]);
+    psql.args([
+        "-X",
+        "-q",
+        "-t",
+        "-A",
+        "-c",
+        "SELECT count(*) FROM trip_position",
+    ]);
     let ran = system_tests::Ran::good(psql.arg(hub.postgres_url()))?;
     let rows: Value = ran.stdout.trim().parse::<i64>()?.into();
     rows.as_i64().context("no number")

@@ -74,8 +74,8 @@ fn a_reader_in_another_language_sees_a_bus_its_times_and_what_is_cancelled() -> 
         let trips = hub.trips_from("LUN")?;
         let (driven, dropped) = (&trips[0], trips.last().context("two trips")?);
         let office = hub.office();
-        let board = format!("/operations/trips/{}/board", driven.id);
-        let cancel = format!("/operations/trips/{}/cancel", dropped.id);
+        let board = format!("/operations/trips/{}/boarding", driven.id);
+        let cancel = format!("/operations/trips/{}/cancellation", dropped.id);
         let any = [("if-match", "*")];
         office.post_with(&board, &any, &json!({}))?.good()?;
         let why = json!({"reason": "the bridge at Kafue is closed"});
@@ -85,7 +85,11 @@ fn a_reader_in_another_language_sees_a_bus_its_times_and_what_is_cancelled() -> 
         until("the bus to drive", DEADLINE, || {
             let answer = office.get(&path)?;
             let along = answer.body["along_m"].as_u64().unwrap_or(0);
-            Ok(if along > 20 { Ok(()) } else { Err(format!("{answer:?}")) })
+            Ok(if along > 20 {
+                Ok(())
+            } else {
+                Err(format!("{answer:?}"))
+            })
         })?;
         let seen = office.fetch(&path)?;
         ensure!(seen["position"]["source"] == "simulated", "{seen}");
@@ -99,7 +103,9 @@ fn a_reader_in_another_language_sees_a_bus_its_times_and_what_is_cancelled() -> 
         ensure!(list(&read, "vehicles")?.len() == 1, "{read}");
         let updates = read["updates"].as_object().context("updates")?;
         let of_trip = text(vehicle, "trip")?;
-        let update = updates.iter().find(|(key, _)| key.starts_with(&format!("{of_trip}/")));
+        let update = updates
+            .iter()
+            .find(|(key, _)| key.starts_with(&format!("{of_trip}/")));
         let (_, update) = update.with_context(|| format!("no update of {of_trip}: {read}"))?;
         let stops = list(update, "stops")?;
         ensure!(stops.len() >= driven.stops.len() - 1, "{update}");

@@ -105,8 +105,16 @@ async fn behaves(live: &Live) {
     let mut heard = live.listen();
     assert_eq!(seq(7).await, None);
     assert_eq!(live.put(&kept(1, 7, 1_000, 5)).await, Ok(true));
-    assert_eq!(live.put(&kept(1, 7, 1_000, 5)).await, Ok(false), "the same again");
-    assert_eq!(live.put(&kept(1, 7, 1_000, 6)).await, Ok(true), "counted later");
+    assert_eq!(
+        live.put(&kept(1, 7, 1_000, 5)).await,
+        Ok(false),
+        "the same again"
+    );
+    assert_eq!(
+        live.put(&kept(1, 7, 1_000, 6)).await,
+        Ok(true),
+        "counted later"
+    );
     assert_eq!(live.put(&kept(1, 7, 900, 99)).await, Ok(false), "late");
     assert_eq!(seq(7).await, Some(6));
     let latest = live.latest(TripId(7)).await.unwrap();
@@ -121,7 +129,10 @@ async fn behaves(live: &Live) {
     }
     let trail = live.trail(TripId(8)).await.unwrap();
     assert_eq!(trail.len(), 120, "a short trail");
-    assert_eq!((trail[0].at, trail[119].at), (Instant(2_199), Instant(2_080)));
+    assert_eq!(
+        (trail[0].at, trail[119].at),
+        (Instant(2_199), Instant(2_080))
+    );
     assert_eq!(live.put(&kept(2, 9, 1, 1)).await, Ok(true));
     let at = Place::new(-154_000_000, 282_000_000).unwrap();
     let near = async |of: u128, metres: u32, most: usize| {
@@ -152,7 +163,10 @@ async fn redis_keeps_the_newest_and_tells_of_it() {
 async fn one_process_hears_of_anothers_fixes_again_once_redis_is_back() {
     let mut server = Server::start().await;
     let (here, there) = (server.live(), server.live());
-    until("both are heard", async || here.is_heard() && there.is_heard()).await;
+    until("both are heard", async || {
+        here.is_heard() && there.is_heard()
+    })
+    .await;
     let mut heard = there.listen();
     here.put(&kept(1, 7, 1, 1)).await.unwrap();
     let told = tokio::time::timeout(DEADLINE, heard.recv()).await;

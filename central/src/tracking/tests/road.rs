@@ -163,7 +163,11 @@ impl Road {
         token_for(&self.api, self.company.id, role).await.unwrap()
     }
 
-    pub async fn send(&self, request: axum::http::request::Builder, body: Body) -> (u16, String, Vec<u8>) {
+    pub async fn send(
+        &self,
+        request: axum::http::request::Builder,
+        body: Body,
+    ) -> (u16, String, Vec<u8>) {
         let request = request.body(body).unwrap();
         let response = router(self.api.clone()).oneshot(request).await.unwrap();
         let status = response.status().as_u16();
@@ -187,7 +191,13 @@ impl Road {
         (status, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    pub async fn ask(&self, method: &str, path: &str, token: &str, body: Option<&Value>) -> (u16, Value) {
+    pub async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -205,7 +215,9 @@ impl Road {
 
     pub async fn settings(&self, body: &Value) {
         let admin = self.token(Role::CompanyAdmin).await;
-        let (status, said) = self.ask("PUT", "/tracking/settings", &admin, Some(body)).await;
+        let (status, said) = self
+            .ask("PUT", "/tracking/settings", &admin, Some(body))
+            .await;
         assert_eq!(status, 200, "{said}");
         self.api.tracking.look_again(self.trip.id);
     }

@@ -70,7 +70,10 @@ impl Events {
 #[tokio::test]
 async fn a_trip_is_seen_with_a_ticket_or_a_link_and_by_nobody_else() {
     let road = Road::new().await;
-    road.take(vec![fix(road.trip.id, 1, -5, 0.0)]).await.written.await;
+    road.take(vec![fix(road.trip.id, 1, -5, 0.0)])
+        .await
+        .written
+        .await;
     let path = format!("/trips/{}/positions", road.trip.id);
     let seen = async |query: &str| road.get(&format!("{path}?{query}"), None).await;
     assert_eq!(road.get(&path, None).await.0, 400, "nothing was shown");
@@ -110,25 +113,43 @@ async fn a_trip_is_seen_with_a_ticket_or_a_link_and_by_nobody_else() {
     for state in ["scheduled", "arrived", "cancelled"] {
         road.set_state(state).await;
         let (status, said) = seen(&format!("ticket={ticket}")).await;
-        assert_eq!((status, said["type"].as_str()), (409, Some("urn:mwimule:problem:not-followed")));
+        assert_eq!(
+            (status, said["type"].as_str()),
+            (409, Some("urn:mwimule:problem:not-followed"))
+        );
     }
-    sqlx::query("UPDATE ticket SET state = 1").execute(&mut owner).await.unwrap();
+    sqlx::query("UPDATE ticket SET state = 1")
+        .execute(&mut owner)
+        .await
+        .unwrap();
     road.set_state("boarding").await;
-    assert_eq!(seen(&format!("ticket={ticket}")).await.0, 404, "a void ticket");
+    assert_eq!(
+        seen(&format!("ticket={ticket}")).await.0,
+        404,
+        "a void ticket"
+    );
 }
 
 #[tokio::test]
 async fn a_link_shows_its_trip_until_it_ends_or_is_revoked() {
     let road = Road::new().await;
-    road.take(vec![fix(road.trip.id, 1, 0, 0.0)]).await.written.await;
+    road.take(vec![fix(road.trip.id, 1, 0, 0.0)])
+        .await
+        .written
+        .await;
     let clerk = road.token(Role::Clerk).await;
     let trip = road.trip.id.0;
     let path = format!("/trips/{trip}/positions");
-    let (status, link) = road.post("/tracking/links", &clerk, &json!({"trip": trip})).await;
+    let (status, link) = road
+        .post("/tracking/links", &clerk, &json!({"trip": trip}))
+        .await;
     assert_eq!(status, 201, "{link}");
     let token = link["token"].as_str().unwrap();
     assert_eq!(road.get(&format!("{path}?link={token}"), None).await.0, 200);
-    let list = road.get(&format!("/tracking/links?trip={trip}"), Some(&clerk)).await.1;
+    let list = road
+        .get(&format!("/tracking/links?trip={trip}"), Some(&clerk))
+        .await
+        .1;
     assert_eq!(list["items"][0]["token"], token);
     // A good link of another trip opens this one as little as one that is over.
     let key = road.company.keys.link_key();
@@ -138,14 +159,22 @@ async fn a_link_shows_its_trip_until_it_ends_or_is_revoked() {
     assert_eq!(road.get(&format!("{path}?link={over}"), None).await.0, 404);
     for at in ["2026-01-01T00:00:00Z", "2126-01-01T00:00:00Z", "soon"] {
         let wish = json!({"trip": trip, "expires_at": at});
-        assert_eq!(road.post("/tracking/links", &clerk, &wish).await.0, 422, "{at}");
+        assert_eq!(
+            road.post("/tracking/links", &clerk, &wish).await.0,
+            422,
+            "{at}"
+        );
     }
     let mut events = Events::open(&road, &format!("{path}/stream?link={token}"), &clerk).await;
     events.position().await;
     let id = link["link"].as_str().unwrap();
     let revoke = format!("/tracking/links/{id}");
     assert_eq!(road.ask("DELETE", &revoke, &clerk, None).await.0, 204);
-    assert_eq!(road.ask("DELETE", &revoke, &clerk, None).await.0, 204, "again");
+    assert_eq!(
+        road.ask("DELETE", &revoke, &clerk, None).await.0,
+        204,
+        "again"
+    );
     assert_eq!(road.get(&format!("{path}?link={token}"), None).await.0, 404);
     let agent = road.token(Role::Agent).await;
     let wish = json!({"trip": trip});
@@ -171,7 +200,10 @@ async fn a_revoked_link_ends_the_stream_that_it_opened() {
     };
     let revoke = format!("/tracking/links/{}", link["link"].as_str().unwrap());
     assert_eq!(road.ask("DELETE", &revoke, &clerk, None).await.0, 204);
-    assert_eq!(events.next().await, Some(("ended".to_owned(), "link".to_owned())));
+    assert_eq!(
+        events.next().await,
+        Some(("ended".to_owned(), "link".to_owned()))
+    );
     assert_eq!(events.next().await, None);
 }
 
@@ -196,7 +228,10 @@ async fn a_stream_tells_the_latest_at_once_each_newer_fix_and_the_end() {
     assert!((lat + 15.001_08).abs() < 1e-6, "{third}");
     assert!(!third.to_string().contains("driver"), "{third}");
     road.set_state("arrived").await;
-    assert_eq!(events.next().await, Some(("ended".to_owned(), "trip".to_owned())));
+    assert_eq!(
+        events.next().await,
+        Some(("ended".to_owned(), "trip".to_owned()))
+    );
     assert_eq!(events.next().await, None);
     let (status, _) = road.get(&path, Some(&token)).await;
     assert_eq!(status, 409);
@@ -205,7 +240,10 @@ async fn a_stream_tells_the_latest_at_once_each_newer_fix_and_the_end() {
 #[tokio::test]
 async fn the_office_finds_its_buses_by_place() {
     let road = Road::new().await;
-    road.take(vec![fix(road.trip.id, 1, 0, 1_000.0)]).await.written.await;
+    road.take(vec![fix(road.trip.id, 1, 0, 1_000.0)])
+        .await
+        .written
+        .await;
     let token = road.token(Role::Agent).await;
     let near = async |radius: u32| {
         let path = format!("/tracking/near?lat=-15.0&lon=28.0&radius_m={radius}");
@@ -215,7 +253,12 @@ async fn the_office_finds_its_buses_by_place() {
     assert_eq!(near(500).await, json!([]));
     road.set_state("arrived").await;
     assert_eq!(near(2_000).await, json!([]), "it is on its way no more");
-    assert_eq!(road.get("/tracking/near?lat=91&lon=0&radius_m=1", Some(&token)).await.0, 400);
+    assert_eq!(
+        road.get("/tracking/near?lat=91&lon=0&radius_m=1", Some(&token))
+            .await
+            .0,
+        400
+    );
 }
 
 fn road_is_near(items: &Value, trip: u64) {
