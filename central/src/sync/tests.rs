@@ -302,3 +302,27 @@ async fn a_code_lets_one_device_in_and_a_wrong_code_none() {
     let used = enrol(&code, &tls_key, &other, &settings).await.unwrap_err();
     assert_eq!(refusal(used), EnrolmentRefusal::UsedCode);
 }
+
+#[tokio::test]
+async fn a_fix_that_never_counts_is_answered_so_that_the_device_forgets_it() {
+    let running = Running::new().await;
+    let trip = running.company.trip("1", 4, 10).await.unwrap();
+    let (credentials, node) = running.enrolled().await;
+    let mut edge = Edge::connect(&running, &credentials, &node).await;
+    edge.until(|e| (!e.items.is_empty()).then_some(())).await;
+    // A counter is on board of nothing.
+    edge.tell(EdgeInput::Fix(domain::tracking::Fix {
+        trip: trip.id,
+        seq: 41,
+        at: crate::clock::now(),
+        lat_e7: -150_000_000,
+        lon_e7: 280_000_000,
+        speed_cm_s: None,
+        bearing_deg: None,
+        accuracy_m: None,
+        source: domain::tracking::Source::Receiver,
+    }));
+    edge.until(|e| (e.forgotten == [41]).then_some(())).await;
+    let kept = "SELECT count(*) FROM trip_position";
+    assert_eq!(running.test.number(kept).await.unwrap(), 0);
+}

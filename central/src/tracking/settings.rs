@@ -8,7 +8,7 @@ use crate::http::Problem;
 /// How a company follows its buses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"before_min": 60, "keep_days": 30, "moves_trips": false,
+#[schema(as = TrackingSettings, example = json!({"before_min": 60, "keep_days": 30, "moves_trips": false,
     "publish_positions": true}))]
 pub struct Settings {
     /// A boarding trip is followed from so many minutes before it leaves by its timetable.

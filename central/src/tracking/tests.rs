@@ -123,7 +123,7 @@ async fn a_departure_that_fixes_show_is_told_and_moves_the_trip_only_where_that_
             1
         );
         let standing = road.api.tracking.standing(trip).await.unwrap().unwrap();
-        assert_eq!(standing.1.next().0, 1);
+        assert_eq!(standing.1.next().0, 2, "it has left the second stop too");
         assert_eq!(road.number(told).await, 1, "and no second time");
     }
 }

@@ -10,7 +10,7 @@ use super::known::Facts;
 
 /// A stop of a trip on its way.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(example = json!({"place": 1, "code": "KAF", "name": "Kafue",
+#[schema(as = TrackedStopView, example = json!({"place": 1, "code": "KAF", "name": "Kafue",
     "arrives_at": "2026-11-23T05:00:00Z", "departs_at": "2026-11-23T05:10:00Z",
     "expected_at": "2026-11-23T05:12:30Z", "expected_to_leave_at": "2026-11-23T05:22:30Z"}))]
 pub struct StopView {

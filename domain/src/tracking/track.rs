@@ -113,9 +113,7 @@ impl Track {
 
     /// Takes a plausible fix; one that is not newer than the newest changes nothing.
     pub fn observe(&mut self, route: &Route, fix: &Fix) -> Option<Seen> {
-        let Some(place) = fix.place() else {
-            return None;
-        };
+        let place = fix.place()?;
         if self.newest.as_ref().is_some_and(|n| !fix.is_newer_than(n)) {
             return None;
         }

@@ -74,8 +74,8 @@ fn a_reader_in_another_language_sees_a_bus_its_times_and_what_is_cancelled() -> 
         let trips = hub.trips_from("LUN")?;
         let (driven, dropped) = (&trips[0], trips.last().context("two trips")?);
         let office = hub.office();
-        let board = format!("/operations/trips/{}/board", driven.id);
-        let cancel = format!("/operations/trips/{}/cancel", dropped.id);
+        let board = format!("/operations/trips/{}/boarding", driven.id);
+        let cancel = format!("/operations/trips/{}/cancellation", dropped.id);
         let any = [("if-match", "*")];
         office.post_with(&board, &any, &json!({}))?.good()?;
         let why = json!({"reason": "the bridge at Kafue is closed"});

@@ -79,8 +79,9 @@ impl Catalogue {
             "SELECT r.relname::text, pg_get_constraintdef(k.oid) FROM pg_constraint k
              JOIN pg_class r ON r.oid = conrelid
              WHERE contype = 'c' AND r.relnamespace = 'public'::regnamespace
-             -- A check of one column says more of it than one of several.
-             ORDER BY cardinality(k.conkey), r.relname, k.conname",
+             -- A check of one column says more of it than one of several, and a list of values most.
+             ORDER BY cardinality(k.conkey), pg_get_constraintdef(k.oid) NOT LIKE '%= ANY%',
+                 r.relname, k.conname",
         )
         .fetch_all(&mut *owner)
         .await
