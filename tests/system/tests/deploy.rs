@@ -193,6 +193,11 @@ fn the_compose_file_keeps_to_its_schema_and_each_health_check_runs() -> Result<(
     story(|place| {
         let mut broker = Broker::start(place)?;
         let compose = compose(place)?;
+        let mut check = Command::new(place.program("mwimule-hub")?);
+        check
+            .arg("--config")
+            .arg(Path::new(DEPLOY).join("docker/hub.toml"));
+        Ran::good(check.args(["config", "check"]))?;
         for (name, service) in compose["services"].as_object().context("no services")? {
             let check = &service["healthcheck"];
             ensure!(!check.is_null(), "{name} has no health check");

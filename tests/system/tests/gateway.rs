@@ -44,8 +44,8 @@ fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '_');
     let ours = words.filter(|w| w.starts_with("mwimule_"));
     let of_histograms = |w: &str| {
-        let base = ["_bucket", "_count", "_sum"].iter();
-        let base = base.filter_map(|end| w.strip_suffix(end)).next();
+        let mut ends = ["_bucket", "_count", "_sum"].iter();
+        let base = ends.find_map(|end| w.strip_suffix(end));
         base.unwrap_or(w).to_owned()
     };
     ours.map(of_histograms).collect()

@@ -92,6 +92,13 @@ fn what_one_process_does_reaches_a_node_and_a_session_at_another() -> Result<()>
                 Ok(listed.then_some(()).ok_or_else(|| told.body.to_string()))
             },
         )?;
+        let node = text(&api.rows("/nodes")?[0], "node")?;
+        api.command(&["node", "revoke", "--node", &node])?;
+        until("a revoked bus to be cut off", DEADLINE, || {
+            let said = bus.link_error()?.unwrap_or_default();
+            let cut = said.contains("revoked");
+            Ok(cut.then_some(()).ok_or(said))
+        })?;
         bus.stop()?;
         api.stop()?;
         rest.stop()

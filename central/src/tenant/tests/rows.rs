@@ -263,8 +263,9 @@ impl Catalogue {
     }
 
     fn value(&self, table: &str, column: &Column, mark: &str) -> String {
-        let mut checks = self.checks.iter().filter(|(t, _)| t == table);
-        let listed = checks.find_map(|(_, check)| first_word(check, &column.name));
+        let checks = self.checks.iter().filter(|(t, _)| t == table);
+        let checks: Vec<&str> = checks.map(|(_, check)| check.as_str()).collect();
+        let listed = first_word(&checks, &column.name);
         if let Some(word) = listed {
             return match column.kind.strip_suffix("[]") {
                 Some(_) => format!("{{{word}}}"),
@@ -299,14 +300,16 @@ enum Referred {
     Nothing,
 }
 
-/// The first word that a check allows a column: `(state = ANY (ARRAY['held'::text, …`.
-fn first_word(check: &str, column: &str) -> Option<String> {
+/// The first word that the checks allow a column: `(state = ANY (ARRAY['held'::text, …`. A list
+/// says more than one word in a condition on other columns, and checks come in any order.
+fn first_word(checks: &[&str], column: &str) -> Option<String> {
     for shape in [
         format!("({column} = ANY (ARRAY['"),
         format!("({column} <@ ARRAY['"),
         format!("({column} = '"),
     ] {
-        if let Some((_, rest)) = check.split_once(&shape) {
+        let rest = checks.iter().find_map(|check| check.split_once(&shape));
+        if let Some((_, rest)) = rest {
             return rest.split('\'').next().map(str::to_owned);
         }
     }
