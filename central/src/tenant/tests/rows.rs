@@ -78,7 +78,7 @@ impl Catalogue {
         let checks: Vec<(String, String)> = sqlx::query_as(
             "SELECT r.relname::text, pg_get_constraintdef(k.oid) FROM pg_constraint k
              JOIN pg_class r ON r.oid = conrelid
-             WHERE contype = 'c' AND r.relnamespace = 'public'::regnamespace",
+             WHERE contype = 'c' AND r.relnamespace = 'public'::regnamespace ORDER BY k.oid",
         )
         .fetch_all(&mut *owner)
         .await
