@@ -212,6 +212,15 @@ impl Swaps {
     }
 }
 
+impl<'a> IntoIterator for &'a Swaps {
+    type Item = &'a SeatSwap;
+    type IntoIter = core::slice::Iter<'a, SeatSwap>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl<C> minicbor::Encode<C> for Swaps {
     fn encode<W: minicbor::encode::Write>(
         &self,

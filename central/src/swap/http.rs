@@ -407,10 +407,7 @@ pub async fn confirm(
     let mark = asked.preview;
     let wish = wish(asked.layout, asked.bus, asked.volunteers)?;
     let id = TripId(trip);
-    let (mut tx, running) = match service::locked(&api.db, staff.company, id).await {
-        Ok(locked) => locked,
-        Err(fault) => return Err(fault.into()),
-    };
+    let (mut tx, running) = service::locked(&api.db, staff.company, id).await?;
     if let Some(known) = idempotency::claim(&mut tx, &key).await? {
         return idempotent::respond(known);
     }

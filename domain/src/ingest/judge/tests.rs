@@ -497,9 +497,11 @@ fn a_late_sale_is_stored_where_its_leases_seat_is_today() {
     world.state.seats.insert(at, vec![(hubs, legs(0, 4))]);
     let judged = world.sell(&[coupon(1, 0, 4, 100)]);
     assert_eq!(judged.verdict, Verdict::Applied);
-    let stored = judged.effects.iter().find_map(|e| match e {
-        Effect::InsertTicket(new) => Some((new.seat, new.ticket.claim.seat)),
-        _ => None,
+    let stored = judged.effects.iter().find_map(|e| {
+        let Effect::InsertTicket(new) = e else {
+            return None;
+        };
+        Some((new.seat, new.ticket.claim.seat))
     });
     assert_eq!(stored, Some((SeatNo(9), SeatNo(1))));
     // What the ticket says of its numbering changes nothing: its lease counts.
