@@ -57,6 +57,8 @@ struct Told {
     nodes: BTreeSet<String>,
     /// The code of a ticket that the hub sold after the backup.
     lost_qr: String,
+    /// And its seat.
+    lost_seat: i64,
 }
 
 /// The whole story of a loss.
@@ -75,7 +77,11 @@ pub fn run(options: &Options) -> Result<Report> {
         hub,
     };
     fill(&world.hub, &mut report, sales)?;
-    let trip = world.hub.trips_from(STATION)?.into_iter().find(|t| t.stops.len() > 3);
+    let trip = world
+        .hub
+        .trips_from(STATION)?
+        .into_iter()
+        .find(|t| t.stops.len() > 3);
     let trip = trip.context("no trip is long enough")?;
     let (mut first, mut second) = (world.station(STATION)?, world.station(&trip.stops[1])?);
     let mut bus = world.bus(trip.id)?;
@@ -87,7 +93,10 @@ pub fn run(options: &Options) -> Result<Report> {
     let backup = options.place.path("backup");
     let to = backup.to_str().context("the folder's path is no text")?;
     let made = world.hub.command(&["backup", to])?;
-    report.figure("backup_s", tenths(made["seconds"].as_f64().unwrap_or_default()));
+    report.figure(
+        "backup_s",
+        tenths(made["seconds"].as_f64().unwrap_or_default()),
+    );
     report.figure("backup_mb", number(&made, "bytes")? / 1_000_000);
     after_the_backup(&mut world, (&first, &second), &trip, &mut told)?;
     let nodes_sold = told.nodes.len();
@@ -160,7 +169,8 @@ fn sell(
             adults: 1,
         };
         let sold = edge.sell(&world.dice.uuid(), &journey)?;
-        told.nodes.extend(sold.tickets.into_iter().map(|(id, _)| id));
+        told.nodes
+            .extend(sold.tickets.into_iter().map(|(id, _)| id));
     }
     Ok(())
 }
@@ -178,14 +188,18 @@ fn after_the_backup(
     first.lease(&world.dice.uuid(), trip.id, (STATION, to), SEATS)?;
     sell(world, first, (trip, 0), 4, told)?;
     until("the timetable", THAW_DEADLINE, || {
-        Ok(second.knows(trip.id)?.then_some(()).ok_or_else(|| "no trip".to_owned()))
+        Ok(second
+            .knows(trip.id)?
+            .then_some(())
+            .ok_or_else(|| "no trip".to_owned()))
     })?;
     second.lease(&world.dice.uuid(), trip.id, (&trip.stops[1], to), SEATS)?;
     sell(world, second, (trip, 1), 3, told)?;
     world.drain(second)?;
     let booked = book(world, trip)?.good()?;
-    let tickets = list(&booked, "tickets")?;
-    told.lost_qr = text(tickets.first().context("no ticket")?, "qr")?;
+    let ticket = list(&booked, "tickets")?.first().context("no ticket")?;
+    told.lost_qr = text(ticket, "qr")?;
+    told.lost_seat = number(ticket, "seat")?;
     Ok(())
 }
 
@@ -229,9 +243,17 @@ fn silent_devices(
     );
     let listed = world.hub.office().fetch("/restore/trips?limit=1")?;
     let names = listed["items"][0]["waits"].as_array().map_or(0, Vec::len);
-    report.goal("each frozen trip names whom it waits for", names, names == 2);
+    report.goal(
+        "each frozen trip names whom it waits for",
+        names,
+        names == 2,
+    );
     let sold = sell(world, first, (trip, 0), 1, &mut Told::default());
-    report.goal("a counter goes on selling what it holds", sold.is_ok(), sold.is_ok());
+    report.goal(
+        "a counter goes on selling what it holds",
+        sold.is_ok(),
+        sold.is_ok(),
+    );
     Ok(())
 }
 
@@ -265,12 +287,7 @@ fn scan_the_lost(
 }
 
 /// Sells the trip out from the pool; then nobody may sit on anybody.
-fn sell_out(
-    world: &mut World<'_>,
-    report: &mut Report,
-    trip: &Trip,
-    told: &Told,
-) -> Result<()> {
+fn sell_out(world: &mut World<'_>, report: &mut Report, trip: &Trip, told: &Told) -> Result<()> {
     let mut booked = 0;
     loop {
         let answer = book(world, trip)?;
@@ -295,20 +312,13 @@ fn sell_out(
     report.goal("no seat is sold twice", twice, twice == 0);
     let lost = told.nodes.difference(&live).count();
     report.goal("nothing that a node acknowledged is lost", lost, lost == 0);
-    let sits = lost_seat(world, trip)?;
     let on_it = rows.iter().any(|row| {
-        row["state"] == "live" && number(row, "seat").is_ok_and(|seat| seat == sits)
+        row["state"] == "live" && number(row, "seat").is_ok_and(|seat| seat == told.lost_seat)
     });
-    report.goal("the seat of the lost ticket is not sold again", on_it, !on_it);
+    report.goal(
+        "the seat of the lost ticket is not sold again",
+        on_it,
+        !on_it,
+    );
     Ok(())
-}
-
-/// The seat that is kept for the ticket that was lost.
-fn lost_seat(world: &World<'_>, trip: &Trip) -> Result<i64> {
-    let view = world.hub.office().fetch(&format!("/trips/{}/seats", trip.id))?;
-    let seats = list(&view, "seats")?;
-    let blocked = seats.iter().find(|seat| {
-        seat["runs"].as_array().is_some_and(|runs| runs.iter().all(|run| run["state"] == "blocked"))
-    });
-    number(blocked.context("no seat is kept")?, "seat")
 }

@@ -14,7 +14,6 @@ use domain::trip::{Trip, TripStop};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-
 /// How much is stored.
 #[derive(Debug, Clone, Copy)]
 pub struct Stock {
