@@ -38,8 +38,9 @@ const POSTINGS: &str = "
         VALUES (company, 'online_clearing', 'ZMW') RETURNING account_id INTO cash;
         INSERT INTO ledger_account (company_id, kind, currency)
         VALUES (company, 'deferred_revenue', 'ZMW') RETURNING account_id INTO deferred;
-        INSERT INTO ledger_entry (company_id, entry_id, kind, currency, business_date, posted_at_ms)
-        SELECT company_id, ticket_id, 'sale', 'ZMW', current_date, 0 FROM ticket;
+        INSERT INTO ledger_entry (company_id, entry_id, kind, currency, business_date, posting_date,
+            posted_at_ms)
+        SELECT company_id, ticket_id, 'sale', 'ZMW', current_date, current_date, 0 FROM ticket;
         INSERT INTO ledger_posting (company_id, entry_id, line, account_id, amount_minor, ticket_id,
             kind)
         SELECT t.company_id, t.ticket_id, l.line,
