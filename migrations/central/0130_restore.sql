@@ -73,7 +73,7 @@ CREATE FUNCTION freeze_new_trip() RETURNS trigger
     AS $$
 BEGIN
     SELECT r.hub_incarnation INTO NEW.frozen_by FROM restore_report r
-    WHERE r.company_id = NEW.company_id AND (r.drained_at_ms IS NULL OR r.doubtful) LIMIT 1;
+    WHERE r.company_id = NEW.company_id AND r.drained_at_ms IS NULL LIMIT 1;
     RETURN NEW;
 END
 $$;

@@ -58,19 +58,18 @@ pub async fn take(from: &Path, target: &Target, tell: Tell<'_>) -> Result<Taken,
     copy(&from.join("keys"), &folder.join("keys"))?;
     copy(&from.join("pki"), &folder.join("pki"))?;
     let keys = HubKeys::load_or_create(&folder.join("keys"))?;
-    let begun = match &target.database_url {
-        Some(url) => fill(from, url, &manifest, &keys, tell).await?,
-        None => {
-            let cluster = folder.join("postgres");
-            let embedded = EmbeddedPostgres::start(&cluster, Purpose::Command).await?;
-            let begun = fill(from, &embedded.url(), &manifest, &keys, tell).await;
-            let stopped = tokio::task::spawn_blocking(move || embedded.stop()).await;
-            let begun = begun?;
-            stopped.map_err(|error| {
-                BackupError::file("cannot stop", &cluster)(std::io::Error::other(error))
-            })??;
-            begun
-        }
+    let begun = if let Some(url) = &target.database_url {
+        fill(from, url, &manifest, &keys, tell).await?
+    } else {
+        let cluster = folder.join("postgres");
+        let embedded = EmbeddedPostgres::start(&cluster, Purpose::Command).await?;
+        let begun = fill(from, &embedded.url(), &manifest, &keys, tell).await;
+        let stopped = tokio::task::spawn_blocking(move || embedded.stop()).await;
+        let begun = begun?;
+        stopped.map_err(|error| {
+            BackupError::file("cannot stop", &cluster)(std::io::Error::other(error))
+        })??;
+        begun
     };
     if is_empty {
         remove(&target.folder)?;

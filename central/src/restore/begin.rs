@@ -84,13 +84,19 @@ async fn await_devices(
     company: Uuid,
     hub: HubIncarnation,
 ) -> Result<u64, DbError> {
-    sqlx::query!("DELETE FROM restore_report WHERE company_id = $1", company)
+    sqlx::query!("DELETE FROM restore_told WHERE company_id = $1", company)
         .execute(&mut *tx)
         .await?;
+    // A disk that was in doubt when the backup was made is in doubt while trips wait for it.
     let done = sqlx::query!(
-        "INSERT INTO restore_report (company_id, node_id, hub_incarnation)
+        "INSERT INTO restore_report AS r (company_id, node_id, hub_incarnation)
          SELECT company_id, node_id, $2 FROM node
-         WHERE company_id = $1 AND event_key IS NOT NULL AND NOT revoked",
+         WHERE company_id = $1 AND event_key IS NOT NULL AND NOT revoked
+         ON CONFLICT (company_id, node_id) DO UPDATE
+         SET hub_incarnation = EXCLUDED.hub_incarnation, reported_at_ms = NULL, adopted = 0,
+             drained_at_ms = NULL,
+             doubtful = r.doubtful AND EXISTS (
+                 SELECT FROM trip t WHERE t.company_id = $1 AND t.frozen_by IS NOT NULL)",
         company,
         hub.0 as i32
     )

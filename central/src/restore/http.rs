@@ -69,7 +69,7 @@ fn waits(devices: &[Device]) -> Vec<WaitView> {
 
 /// Where a restored hub stands.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"hub_incarnation": 478080, "restored_at": "2026-11-23T05:00:00Z",
+#[schema(example = json!({"hub_incarnation": 478_080, "restored_at": "2026-11-23T05:00:00Z",
     "restore_point": "2026-11-23T02:00:00Z", "frozen_trips": 42, "devices_heard": 6,
     "grants_taken_over": 11, "waits": [{"node": "01920000-0000-7000-8000-000000000001",
     "name": "Lusaka 1", "waits_for": "grants", "last_contact_at": "2026-11-23T01:58:00Z"}]}))]

@@ -18,8 +18,15 @@ impl Hub {
         let last = self.disk.incarnation.max(from.incarnation);
         self.disk = from;
         self.disk.incarnation = last.restored_at(now);
+        // A disk that was in doubt when the backup was made is in doubt while trips wait for it.
+        let unsettled = !self.disk.frozen.is_empty();
+        let before = std::mem::take(&mut self.disk.awaited);
+        let awaited = |node: &NodeId| Awaited {
+            told: None,
+            doubtful: unsettled && before.get(node).is_some_and(|a| a.doubtful),
+        };
         let nodes = self.disk.nodes.keys();
-        self.disk.awaited = nodes.map(|node| (*node, Awaited::default())).collect();
+        self.disk.awaited = nodes.map(|node| (*node, awaited(node))).collect();
         let open = self.disk.trips.values().filter(|trip| {
             let last = trip.stops.last();
             last.is_none_or(|stop| freezes(stop.arrives, backup_at))
