@@ -78,7 +78,7 @@ pub struct Api {
 impl Api {
     /// On the embedded defaults, without rate limits.
     pub fn new(db: Db, keys: HubKeys, vault: Vault) -> Self {
-        let bus = crate::broker::Bus::new(db.clone(), crate::broker::queues());
+        let bus = crate::broker::Bus::new(db.clone(), crate::broker::queues(None));
         Self {
             broker: Arc::new(bus),
             outlets: None,

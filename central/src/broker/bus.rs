@@ -142,6 +142,10 @@ impl Broker for Bus {
         "in-process"
     }
 
+    fn queues(&self) -> &[Queue] {
+        &self.queues
+    }
+
     fn publish<'a>(&'a self, messages: &'a [Message]) -> Reply<'a, ()> {
         Box::pin(async move { Ok(self.take_over(messages).await?) })
     }

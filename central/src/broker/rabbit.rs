@@ -302,6 +302,10 @@ impl Broker for Rabbit {
         "rabbitmq"
     }
 
+    fn queues(&self) -> &[Queue] {
+        &self.queues
+    }
+
     fn publish<'a>(&'a self, messages: &'a [Message]) -> Reply<'a, ()> {
         Box::pin(self.publish_all(messages))
     }

@@ -123,7 +123,7 @@ async fn no_company_can_write_in_the_name_of_another() {
 }
 
 /// Tables without a company, each with why no company's rows can leak through it.
-const OF_THE_HUB: [(&str, &str); 13] = [
+const OF_THE_HUB: [(&str, &str); 14] = [
     ("hub", "one row: which incarnation of the hub this is"),
     (
         "person",
@@ -138,6 +138,10 @@ const OF_THE_HUB: [(&str, &str); 13] = [
     ("recovery_code", "of a person"),
     ("throttle", "counts of keyed hashes"),
     ("auth_key", "signs tokens of every company"),
+    (
+        "notice_preference",
+        "of a person, for what every company tells them",
+    ),
     (
         "search_stop",
         "names of stops of every operator, for the public to search",

@@ -5,6 +5,7 @@
 //! goals that were met or missed. A missed goal makes the program fail.
 #![expect(clippy::print_stdout, reason = "a program that talks to a person")]
 
+mod outbox;
 mod payments;
 mod redis;
 mod report;
@@ -24,6 +25,7 @@ use report::Report;
 type Case = (&'static str, fn(&Options) -> Result<Report>);
 
 const CASES: &[Case] = &[
+    ("outbox", outbox::run),
     ("payments", payments::run),
     ("redis", redis::run),
     ("seats", seats::run),
