@@ -28,6 +28,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::config::{BrokerConfig, Secret};
+
 pub use bus::Bus;
 pub(crate) use publisher::jobs;
 pub use rabbit::{BadAddress, Rabbit};
@@ -138,6 +140,8 @@ pub struct DeadLetter {
 pub trait Broker: fmt::Debug + Send + Sync {
     /// For people: `rabbitmq` or `in-process`.
     fn name(&self) -> &'static str;
+    /// Its queues.
+    fn queues(&self) -> &[Queue];
     /// Takes messages over for good. On an error any part of them may have been taken.
     fn publish<'a>(&'a self, messages: &'a [Message]) -> Reply<'a, ()>;
     /// Brings a queue's messages to a handler until told to stop, whatever goes away meanwhile.
@@ -153,25 +157,40 @@ pub trait Broker: fmt::Debug + Send + Sync {
     fn replay<'a>(&'a self, queue: &'a Queue, only: Option<Uuid>) -> Reply<'a, u64>;
 }
 
-/// Every queue of the hub.
-pub fn queues() -> Vec<Queue> {
-    vec![crate::notification::queue()]
+/// Every queue of the hub, with other waits between tries where they were said.
+pub fn queues(retry_delays_ms: Option<&[u32]>) -> Vec<Queue> {
+    let mut all = vec![crate::notification::queue()];
+    if let Some(delays) = retry_delays_ms {
+        for queue in &mut all {
+            queue.retry_delays_ms = delays.to_vec();
+        }
+    }
+    all
 }
 
-/// The broker of an address, or the bus in this process.
+/// The broker of the settings, or the bus in this process. `url` wins over theirs.
 ///
 /// # Errors
 /// When the address is none.
-pub fn open(url: Option<&str>, db: &crate::db::Db) -> Result<Arc<dyn Broker>, BadAddress> {
+pub fn open(
+    config: &BrokerConfig,
+    url: Option<&str>,
+    db: &crate::db::Db,
+) -> Result<Arc<dyn Broker>, BadAddress> {
+    let queues = queues(config.retry_delays_ms.as_deref());
+    let url = url.or_else(|| config.url.as_ref().map(Secret::reveal));
     Ok(match url {
-        Some(url) => Arc::new(Rabbit::new(url, queues())?),
-        None => Arc::new(Bus::new(db.clone(), queues())),
+        Some(url) => Arc::new(Rabbit::new(url, queues)?),
+        None => Arc::new(Bus::new(db.clone(), queues)),
     })
 }
 
-/// Brings every queue's messages to its handler until the hub stops.
+/// Brings the queue's messages to their listener until the hub stops.
 pub(crate) async fn consume(api: crate::http::Api, stopping: watch::Receiver<bool>) {
-    let queue = crate::notification::queue();
-    let handler = Arc::new(crate::notification::Listener::new(api.clone()));
-    api.broker.consume(&queue, handler, stopping).await;
+    let broker = Arc::clone(&api.broker);
+    let listener = Arc::new(crate::notification::Listener::new(api));
+    let notification = crate::notification::queue().name;
+    if let Some(queue) = broker.queues().iter().find(|q| q.name == notification) {
+        broker.consume(queue, listener, stopping).await;
+    }
 }

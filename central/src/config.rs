@@ -55,6 +55,9 @@ pub struct Config {
 pub struct BrokerConfig {
     /// `amqp://user:password@host:5672/vhost`; without it the bus is in this process.
     pub url: Option<Secret>,
+    /// How long an event waits after each failed try but the last, in milliseconds; the same in
+    /// every process. Absent: 1 s, 5 s, 30 s, 2 min, 10 min.
+    pub retry_delays_ms: Option<Vec<u32>>,
 }
 
 /// `[sms]`: a gateway that speaks Africa's Talking's HTTP.

@@ -87,7 +87,7 @@ impl Api {
     pub fn new(db: Db, keys: HubKeys, vault: Vault) -> Self {
         let auth = Arc::new(Auth::new(db.bus().clone()));
         let health = Arc::new(Health::new(&db));
-        let bus = crate::broker::Bus::new(db.clone(), crate::broker::queues());
+        let bus = crate::broker::Bus::new(db.clone(), crate::broker::queues(None));
         let tracking = Tracker::new(db.clone());
         Self {
             broker: Arc::new(bus),

@@ -32,6 +32,9 @@ impl From<DbError> for Away {
     }
 }
 
+/// A message and what came of its try.
+type Handled = (Taken, Result<(), Failed>);
+
 /// Queues as rows of the hub's own database.
 #[derive(Debug)]
 pub struct Bus {
@@ -89,7 +92,7 @@ impl Bus {
             }
         }
         // A handler that panicked has told the log; its message comes again after a while.
-        let mut ended: BTreeMap<CompanyId, Vec<(Taken, Result<(), Failed>)>> = BTreeMap::new();
+        let mut ended: BTreeMap<CompanyId, Vec<Handled>> = BTreeMap::new();
         let mut count = 0;
         while let Some(done) = working.join_next().await {
             count += 1;
@@ -108,7 +111,7 @@ impl Bus {
         &self,
         queue: &Queue,
         company: CompanyId,
-        ended: Vec<(Taken, Result<(), Failed>)>,
+        ended: Vec<Handled>,
     ) -> Result<(), DbError> {
         let now = clock::now();
         let mut tx = self.db.tenant(company).await?;
@@ -140,6 +143,10 @@ fn grouped(found: Vec<(CompanyId, i64)>) -> BTreeMap<CompanyId, Vec<i64>> {
 impl Broker for Bus {
     fn name(&self) -> &'static str {
         "in-process"
+    }
+
+    fn queues(&self) -> &[Queue] {
+        &self.queues
     }
 
     fn publish<'a>(&'a self, messages: &'a [Message]) -> Reply<'a, ()> {

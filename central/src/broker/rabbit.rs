@@ -63,6 +63,14 @@ struct Publishing {
     failed_at: Option<Instant>,
 }
 
+/// What to do with dead letters.
+#[derive(Debug, Clone, Copy)]
+enum Walk {
+    Look,
+    Move(Uuid),
+    MoveAll,
+}
+
 /// RabbitMQ at an address.
 pub struct Rabbit {
     uri: String,
@@ -170,7 +178,7 @@ impl Rabbit {
         &self,
         queue: &Queue,
         most: usize,
-        only: Option<Option<Uuid>>,
+        what: Walk,
     ) -> Result<(Vec<DeadLetter>, u64), Away> {
         let link = self.connect("dead letters").await?;
         let from = topology::dead(&queue.name);
@@ -185,9 +193,11 @@ impl Rabbit {
             // What comes in meanwhile, or is moved and dies again, is for the next command.
             left = left.min(got.message_count as usize + 1) - 1;
             let letter = dead_letter(&got.delivery.properties, &got.delivery.data);
-            let wanted = only.is_some_and(|only| {
-                only.is_none_or(|id| letter.as_ref().is_some_and(|l| l.message.event == id))
-            });
+            let wanted = match what {
+                Walk::Look => false,
+                Walk::MoveAll => true,
+                Walk::Move(event) => letter.as_ref().is_some_and(|l| l.message.event == event),
+            };
             if wanted {
                 let data = &got.delivery.data;
                 put(&link.channel, &queue.name, data, headers(0, None)).await?;
@@ -270,19 +280,22 @@ fn headers(tries: u32, reason: Option<&str>) -> FieldTable {
     table
 }
 
+fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
+    properties.headers().as_ref()?.inner().get(name)
+}
+
 fn number(properties: &BasicProperties, name: &str) -> Option<i64> {
-    match properties.headers().as_ref()?.inner().get(name)? {
-        AMQPValue::LongLongInt(n) => Some(*n),
-        AMQPValue::LongInt(n) => Some(i64::from(*n)),
-        _ => None,
+    if let Some(AMQPValue::LongLongInt(number)) = header(properties, name) {
+        return Some(*number);
     }
+    None
 }
 
 fn text(properties: &BasicProperties, name: &str) -> Option<String> {
-    match properties.headers().as_ref()?.inner().get(name)? {
-        AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
-        _ => None,
+    if let Some(AMQPValue::LongString(text)) = header(properties, name) {
+        return Some(String::from_utf8_lossy(text.as_bytes()).into_owned());
     }
+    None
 }
 
 /// `None` where the message is none of ours.
@@ -302,6 +315,10 @@ impl Broker for Rabbit {
         "rabbitmq"
     }
 
+    fn queues(&self) -> &[Queue] {
+        &self.queues
+    }
+
     fn publish<'a>(&'a self, messages: &'a [Message]) -> Reply<'a, ()> {
         Box::pin(self.publish_all(messages))
     }
@@ -316,12 +333,13 @@ impl Broker for Rabbit {
     }
 
     fn dead_letters<'a>(&'a self, queue: &'a Queue, most: usize) -> Reply<'a, Vec<DeadLetter>> {
-        Box::pin(async move { Ok(self.through_dead(queue, most, None).await?.0) })
+        Box::pin(async move { Ok(self.through_dead(queue, most, Walk::Look).await?.0) })
     }
 
     fn replay<'a>(&'a self, queue: &'a Queue, only: Option<Uuid>) -> Reply<'a, u64> {
         Box::pin(async move {
-            let done = self.through_dead(queue, usize::MAX, Some(only)).await?;
+            let what = only.map_or(Walk::MoveAll, Walk::Move);
+            let done = self.through_dead(queue, usize::MAX, what).await?;
             Ok(done.1)
         })
     }

@@ -7,8 +7,7 @@ use uuid::Uuid;
 
 use super::Settings;
 use super::session::Session;
-use crate::broker::{self, Queue};
-use crate::config::Secret;
+use crate::broker::{self, Broker, Queue};
 
 /// The most dead letters of a queue that are listed.
 const LISTED_MAX: usize = 1_000;
@@ -45,8 +44,8 @@ pub(super) struct Which {
 }
 
 impl Which {
-    fn queues(&self) -> Result<Vec<Queue>> {
-        let all = broker::queues();
+    fn queues(&self, broker: &dyn Broker) -> Result<Vec<Queue>> {
+        let all = broker.queues().to_vec();
         let Some(wanted) = &self.queue else {
             return Ok(all);
         };
@@ -65,11 +64,10 @@ pub(super) async fn run(settings: &Settings, command: DeadLettersCommand) -> Res
         DeadLettersCommand::List(which) => (which, None),
         DeadLettersCommand::Replay { which, event } => (which, Some(event)),
     };
-    let queues = which.queues()?;
     let session = Session::open(settings).await?;
-    let said = which.broker_url.as_deref();
-    let url = said.or_else(|| settings.config.broker.url.as_ref().map(Secret::reveal));
-    let broker = broker::open(url, &session.db).context("--broker-url")?;
+    let url = which.broker_url.as_deref();
+    let broker = broker::open(&settings.config.broker, url, &session.db).context("--broker-url")?;
+    let queues = which.queues(&*broker)?;
     let mut shown = vec![];
     for queue in &queues {
         if let Some(event) = replay {

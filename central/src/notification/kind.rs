@@ -143,10 +143,10 @@ impl Kind {
                 ),
                 ("seats", "2"),
             ],
-            Self::PaymentReceived | Self::PaymentReturned | Self::PaymentFailed => {
-                &[COMPANY, REFERENCE, AMOUNT]
-            }
-            Self::RefundDone => &[COMPANY, REFERENCE, AMOUNT],
+            Self::PaymentReceived
+            | Self::PaymentReturned
+            | Self::PaymentFailed
+            | Self::RefundDone => &[COMPANY, REFERENCE, AMOUNT],
             Self::TripDelayed => &[
                 COMPANY,
                 TRIP,

@@ -104,6 +104,20 @@ async fn a_closed_shift_has_one_z_report_and_an_addendum_for_what_comes_late() {
         z[0].report.disputed.tickets, 0,
         "the Z report stays as it was"
     );
+    let told = "SELECT count(*) FROM outbox WHERE kind = 'shift.anomaly'
+        AND body ->> 'difference_minor' = '-100'";
+    assert_eq!(till.test.number(told).await.unwrap(), 1, "once, with the Z");
+}
+
+#[tokio::test]
+async fn a_shift_whose_drawer_is_right_is_told_to_nobody() {
+    let mut till = Till::new().await;
+    till.sell(1).await;
+    let closed = till.close_shift(5_000 + FARE.0);
+    till.deliver(vec![closed]).await;
+    assert_eq!(till.reports().await.len(), 1);
+    let told = "SELECT count(*) FROM outbox WHERE kind = 'shift.anomaly'";
+    assert_eq!(till.test.number(told).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -140,6 +140,10 @@ const OF_THE_HUB: [(&str, &str); 14] = [
     ("throttle", "counts of keyed hashes"),
     ("auth_key", "signs tokens of every company"),
     (
+        "notice_preference",
+        "of a person, for what every company tells them",
+    ),
+    (
         "search_stop",
         "names of stops of every operator, for the public to search",
     ),

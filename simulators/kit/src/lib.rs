@@ -10,7 +10,7 @@ mod state;
 pub use control::control_routes;
 pub use faults::{Fault, Faults, Planned};
 pub use ledger::{Ledger, Line};
-pub use serve::{Args, Running, listen, run};
+pub use serve::{Args, Running, listen, run, run_saying};
 pub use state::{StateFile, Stored};
 
 /// So many random characters of 0-9 and a-f, twice as many as bytes.

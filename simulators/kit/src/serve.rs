@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -56,13 +56,23 @@ pub async fn listen(router: Router) -> Result<Running> {
 ///
 /// # Errors
 /// When it cannot listen there.
-#[expect(clippy::print_stdout, reason = "the line that says where it is")]
 pub async fn run(args: &Args, router: Router) -> Result<()> {
+    run_saying(args, router, json!({})).await
+}
+
+/// The same, with more in the line that says where it is.
+///
+/// # Errors
+/// When it cannot listen there.
+#[expect(clippy::print_stdout, reason = "the line that says where it is")]
+pub async fn run_saying(args: &Args, router: Router, mut about: Value) -> Result<()> {
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     let url = format!("http://{}", listener.local_addr()?);
-    println!("{}", json!({ "url": url, "pid": std::process::id() }));
+    about["url"] = url.into();
+    about["pid"] = std::process::id().into();
+    println!("{about}");
     let (mut int, mut term) = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,

@@ -32,7 +32,7 @@ CONTROL
        faults: slow lost_report duplicate_report failed_report error_after_sending refusal timeout down
   GET  /_control/messages  ?to=+260970000001  what arrived, the first first: {\"messages\": [
        {\"channel\": \"sms\", \"id\", \"to\", \"from\", \"text\", \"key\", \"at_ms\"}, {\"channel\": \"email\", \"subject\", ...}]}
-  GET  /_control/count     {\"sms\", \"email\", \"repeated\": requests whose Idempotency-Key was known}";
+  GET  /_control/count     {\"sms\", \"sms_distinct\", \"email\", \"repeated\": requests whose Idempotency-Key was known}";
 
 /// How it behaves.
 #[derive(Debug, Clone, clap::Args)]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
+use serde_json::json;
 use sim_sms::{SCRIPT, Settings, Sms};
 use tokio::net::TcpListener;
 
@@ -14,24 +15,23 @@ struct Cli {
     shared: sim_kit::Args,
     #[command(flatten)]
     settings: Settings,
-    /// Takes e-mail by SMTP there too; port 0 lets the system choose. Printed as a line of JSON
-    /// before the other one
+    /// Takes e-mail by SMTP there too; port 0 lets the system choose. The address is printed as
+    /// `smtp` in the line of JSON
     #[arg(long, value_name = "ADDR:PORT")]
     smtp: Option<SocketAddr>,
 }
 
 #[tokio::main]
-#[expect(clippy::print_stdout, reason = "the line that says where it is")]
 async fn main() -> Result<()> {
     let cli = Cli::parse();
     let sms = Sms::open(cli.settings, cli.shared.state.clone())?;
+    let mut about = json!({});
     if let Some(address) = cli.smtp {
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("cannot listen on {address}"))?;
-        let smtp = format!("smtp://{}", listener.local_addr()?);
-        println!("{}", serde_json::json!({ "smtp": smtp }));
+        about["smtp"] = format!("smtp://{}", listener.local_addr()?).into();
         tokio::spawn(sim_sms::serve_mail(listener, sms.book.clone()));
     }
-    sim_kit::run(&cli.shared, sms.router()).await
+    sim_kit::run_saying(&cli.shared, sms.router(), about).await
 }

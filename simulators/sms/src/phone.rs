@@ -1,6 +1,6 @@
 //! Text messages.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::pending;
 use std::time::Duration;
 
@@ -255,7 +255,10 @@ pub async fn count(State(sms): State<Sms>) -> Json<Value> {
                 .filter(|m| m.channel == channel)
                 .count()
         };
-        json!({ "sms": of("sms"), "email": of("email"), "repeated": book.repeated })
+        let sms = book.messages.iter().filter(|m| m.channel == "sms");
+        let distinct: BTreeSet<_> = sms.map(|m| (&m.to, &m.text)).collect();
+        json!({ "sms": of("sms"), "sms_distinct": distinct.len(), "email": of("email"),
+            "repeated": book.repeated })
     });
     Json(shown)
 }

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "a program that talks to a person")]
 
 mod hubs;
+mod outbox;
 mod payments;
 mod redis;
 mod report;
@@ -28,6 +29,7 @@ type Case = (&'static str, fn(&Options) -> Result<Report>);
 
 const CASES: &[Case] = &[
     ("hubs", hubs::run),
+    ("outbox", outbox::run),
     ("payments", payments::run),
     ("redis", redis::run),
     ("restore", restore::run),

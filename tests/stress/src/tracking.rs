@@ -264,6 +264,7 @@ async fn drive(
         logs: vec![ChainHead::empty(NodeIncarnation(1))],
         restored: false,
         buckets: vec![],
+        hub: domain::restore::FIRST,
     };
     session.handle_input(connected, clock::uptime());
     // Buses do not say it all in the same moment.

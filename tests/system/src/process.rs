@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -23,7 +24,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(40);
 pub struct Child {
     name: String,
     process: std::process::Child,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     // A driver's device ends with its keyboard.
     _keyboard: Option<ChildStdin>,
 }
@@ -61,7 +62,7 @@ impl Child {
         Ok(Self {
             name: name.to_owned(),
             process,
-            lines,
+            lines: Mutex::new(lines),
             _keyboard: keyboard,
         })
     }
@@ -71,8 +72,8 @@ impl Child {
         let began = Instant::now();
         loop {
             let left = READY_DEADLINE.saturating_sub(began.elapsed());
-            let line = self
-                .lines
+            let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            let line = lines
                 .recv_timeout(left)
                 .with_context(|| format!("{} did not get ready", self.name))?;
             if let Ok(ready) = serde_json::from_str(&line) {

@@ -58,9 +58,8 @@ fn minutes(text: &str) -> Result<i16, Problem> {
     let wrong = || Problem::unprocessable("`quiet_hours` are two times like 21:00");
     let (hours, minutes) = text.split_once(':').ok_or_else(wrong)?;
     let number = |text: &str, below: i16| {
-        let number = (text.len() == 2)
-            .then(|| text.parse::<i16>().ok())
-            .flatten();
+        let digits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+        let number = digits.then(|| text.parse::<i16>().ok()).flatten();
         number.filter(|n| (0..below).contains(n)).ok_or_else(wrong)
     };
     Ok(number(hours, 24)? * 60 + number(minutes, 60)?)
