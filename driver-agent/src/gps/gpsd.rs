@@ -19,7 +19,7 @@ const LINE_BYTES_MAX: u64 = 64 * 1024;
 /// How long to wait before gpsd is called again.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// gpsd says something at least so often while a receiver works.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const SILENCE_MAX: Duration = Duration::from_mins(1);
 
 /// What a report says of where the bus is; nothing where it has no fix.
 pub fn reading(line: &str) -> Option<Reading> {

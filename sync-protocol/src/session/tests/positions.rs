@@ -1,4 +1,9 @@
 //! Positions: live as datagrams, what was lost after them, within a budget, never before money.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    clippy::collapsible_match,
+    reason = "whatever is no position does not matter here"
+)]
 
 use std::collections::BTreeMap;
 
