@@ -24,8 +24,8 @@ ALTER TABLE operations_settings ADD node_silent_ms bigint NOT NULL DEFAULT 86400
 CREATE FUNCTION outbox_backlog() RETURNS TABLE (waiting bigint, oldest_at_ms bigint)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public
     AS $$
-        SELECT (SELECT count(*) FROM (SELECT FROM outbox WHERE NOT webhooks_done LIMIT 100000) w),
-               (SELECT at_ms FROM outbox WHERE NOT webhooks_done ORDER BY event_no LIMIT 1)
+        SELECT (SELECT count(*) FROM (SELECT FROM outbox WHERE NOT published LIMIT 100000) w),
+               (SELECT at_ms FROM outbox WHERE NOT published ORDER BY event_no LIMIT 1)
     $$;
 
 -- The nodes of every company that may connect, for whoever watches the hub.

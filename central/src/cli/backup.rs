@@ -69,10 +69,7 @@ fn teller(settings: &Settings) -> impl Fn(&str) + Sync {
 pub(super) async fn backup(settings: &Settings, args: BackupArgs) -> Result<()> {
     let server = Server::open(settings, Purpose::Command).await?;
     server.ready_schema().await?;
-    let folders = (
-        keys_folder(settings),
-        pki_folder(settings),
-    );
+    let folders = (keys_folder(settings), pki_folder(settings));
     for folder in [&folders.0, &folders.1] {
         if !folder.is_dir() {
             bail!(

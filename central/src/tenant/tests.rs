@@ -123,7 +123,7 @@ async fn no_company_can_write_in_the_name_of_another() {
 }
 
 /// Tables without a company, each with why no company's rows can leak through it.
-const OF_THE_HUB: [(&str, &str); 14] = [
+const OF_THE_HUB: [(&str, &str); 15] = [
     ("hub", "one row: which incarnation of the hub this is"),
     ("hub_keys", "one row: what the hub's keys are known by"),
     (

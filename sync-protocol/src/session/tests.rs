@@ -569,6 +569,7 @@ fn a_hub_older_than_one_that_was_seen_is_told_nothing() {
         begin: None,
         buckets: vec![],
         tell_grants: false,
+        takes: None,
     };
     while edge.poll_output().is_some() {}
     edge.handle_input(EdgeInput::Frame(HubFrame::Welcome(welcome)), Uptime(0));

@@ -297,7 +297,9 @@ async fn drive(
                 }
                 EdgeOutput::Ready => ready = true,
                 EdgeOutput::Refused(why) => anyhow::bail!("refused: {why}"),
-                EdgeOutput::LoadEvents { .. }
+                EdgeOutput::NewHub(_)
+                | EdgeOutput::LoadGrants
+                | EdgeOutput::LoadEvents { .. }
                 | EdgeOutput::MarkStored { .. }
                 | EdgeOutput::Judged { .. }
                 | EdgeOutput::BeginIncarnation(_)

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::restore::FIRST;
 use domain::tracking::{Fix, Source};
 
 use super::*;
@@ -64,15 +65,17 @@ impl Bus {
             logs: vec![ChainHead::empty(ONE)],
             restored: false,
             buckets: vec![],
+            hub: FIRST,
         };
         self.edge.handle_input(connected, self.now);
         let welcome = Welcome {
             version: PROTOCOL_VERSION,
-            hub_incarnation: 1,
+            hub_incarnation: FIRST,
             now: Instant(0),
             stored: vec![],
             begin: None,
             buckets: vec![],
+            tell_grants: false,
             takes,
         };
         self.hub
