@@ -61,8 +61,7 @@ fn is_south_of_lusaka(reading: &Reading) {
 
 async fn next(readings: &mut mpsc::Receiver<Reading>) -> Reading {
     let next = tokio::time::timeout(PATIENCE, readings.recv()).await;
-    next.expect("a reading in time")
-        .expect("the reader reads on")
+    next.unwrap().unwrap()
 }
 
 #[tokio::test]

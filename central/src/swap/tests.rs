@@ -110,7 +110,7 @@ async fn a_full_bus_moves_into_a_larger_one_and_back() {
 }
 
 fn wheelchairs_and_parties_sit_well(world: &World, seats: &BTreeMap<TicketId, SeatNo>) {
-    let layout = world.layout("T65");
+    let layout = World::layout("T65");
     for prm in world.wheelchairs() {
         let seat = layout.seat(seats[&prm]).unwrap();
         assert!(

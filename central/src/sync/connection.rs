@@ -410,7 +410,7 @@ impl Driver {
                         tracing::debug!(node = %node.node, number, %why, "a fix does not count");
                     }
                     let refused: Vec<u64> = taken.refused.iter().map(|(n, _)| *n).collect();
-                    let mut done = taken.taken;
+                    let mut done = taken.counted;
                     // What could not be written is not answered, and comes again.
                     if !taken.written.await {
                         done.clear();

@@ -25,7 +25,7 @@ async fn the_newest_fix_stands_and_each_is_kept_once() {
     for _ in 0..2 {
         let taken = road.take(fixes.clone()).await;
         assert_eq!(
-            (taken.taken.as_slice(), taken.refused.len()),
+            (taken.counted.as_slice(), taken.refused.len()),
             (&[2, 1][..], 0)
         );
         assert!(taken.written.await, "it was written");

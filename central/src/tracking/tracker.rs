@@ -82,7 +82,7 @@ impl IntoFuture for Written {
 #[derive(Debug)]
 pub struct Taken {
     /// Numbers of those that count.
-    pub taken: Vec<u64>,
+    pub counted: Vec<u64>,
     /// Numbers of those that never will, and why.
     pub refused: Vec<(u64, NotTaken)>,
     /// Whether those that count were written down; await it.
@@ -211,7 +211,7 @@ impl Tracker {
             Written(Some(self.write(company, kept)))
         };
         Ok(Taken {
-            taken,
+            counted: taken,
             refused,
             written,
         })
@@ -483,10 +483,10 @@ async fn tend(inner: Weak<Inner>) {
         locked(&tracker.0.trips)
             .retain(|_, known| now.duration_since(known.used) < FORGOTTEN_AFTER);
         locked(&tracker.0.links).retain(|_, (at, _)| now.duration_since(*at) < KNOWN_FOR);
-        if !tracker.0.live.is_heard() || look.is_multiple_of(TRUST_LOOKS) {
-            if let Err(error) = tracker.catch_up().await {
-                tracing::warn!(%error, "positions cannot be read: listeners wait");
-            }
+        if (!tracker.0.live.is_heard() || look.is_multiple_of(TRUST_LOOKS))
+            && let Err(error) = tracker.catch_up().await
+        {
+            tracing::warn!(%error, "positions cannot be read: listeners wait");
         }
     }
 }

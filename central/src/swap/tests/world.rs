@@ -325,7 +325,7 @@ impl World {
         view
     }
 
-    pub fn layout(&self, id: &str) -> SeatLayout {
+    pub fn layout(id: &str) -> SeatLayout {
         layouts().into_iter().find(|l| l.id == id).unwrap()
     }
 

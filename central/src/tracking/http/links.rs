@@ -137,18 +137,15 @@ pub async fn create(
     let now = clock::now();
     let facts = api.tracking.facts(trip).await?;
     let facts = facts.ok_or_else(|| unknown(trip))?;
-    let expires_at = match &body.value.expires_at {
-        Some(text) => {
-            let at: jiff::Timestamp = text
-                .parse()
-                .map_err(|_| Problem::unprocessable("`expires_at` is no RFC 3339 moment"))?;
-            Instant(at.as_millisecond())
-        }
-        None => {
-            let last = facts.stops.last().map_or(now, |stop| stop.arrives);
-            last.plus_ms(facts.delay_ms.max(0) + AFTER_ARRIVAL_MS)
-                .min(now.plus_ms(LASTS_MS_MAX))
-        }
+    let expires_at = if let Some(text) = &body.value.expires_at {
+        let at: jiff::Timestamp = text
+            .parse()
+            .map_err(|_| Problem::unprocessable("`expires_at` is no RFC 3339 moment"))?;
+        Instant(at.as_millisecond())
+    } else {
+        let last = facts.stops.last().map_or(now, |stop| stop.arrives);
+        last.plus_ms(facts.delay_ms.max(0) + AFTER_ARRIVAL_MS)
+            .min(now.plus_ms(LASTS_MS_MAX))
     };
     if expires_at <= now || expires_at > now.plus_ms(LASTS_MS_MAX) {
         let detail = "`expires_at` has to be to come, within 90 days";

@@ -158,7 +158,7 @@ pub async fn take(
         .tracking
         .take(staff.company, Sender::Crew, fixes, now)
         .await?;
-    let count = taken.taken.len();
+    let count = taken.counted.len();
     let refused = taken
         .refused
         .iter()
