@@ -75,8 +75,16 @@ fn is_object(line: &str) -> bool {
     .any(|word| line.contains(word))
 }
 
-/// How many objects an archive has.
-pub(super) fn count_objects(archive: &str) -> Result<usize, BackupError> {
+/// What an archive holds.
+pub(super) struct Contents {
+    /// How many objects.
+    pub objects: usize,
+    /// The role that owned the schema: look-ups across companies are allowed to it by name.
+    pub owner: Option<String>,
+}
+
+/// Reads an archive's list.
+pub(super) fn contents(archive: &str) -> Result<Contents, BackupError> {
     let program = Programs::find()?.path("pg_restore");
     let out = Command::new(&program)
         .args(["--list", archive])
@@ -90,5 +98,11 @@ pub(super) fn count_objects(archive: &str) -> Result<usize, BackupError> {
         });
     }
     let text = String::from_utf8_lossy(&out.stdout);
-    Ok(text.lines().filter(|l| !l.starts_with(';')).count())
+    let objects = text.lines().filter(|l| !l.starts_with(';'));
+    Ok(Contents {
+        objects: objects.clone().count(),
+        owner: objects
+            .filter(|l| l.contains(" POLICY "))
+            .find_map(|l| Some(l.split_once(" owner_look_up ")?.1.trim().to_owned())),
+    })
 }

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::files::{copy, remove, rename, unfinished};
 use super::manifest::Manifest;
-use super::program::{JOBS, count_objects, run};
+use super::program::{Contents, JOBS, contents, run};
 use super::{BackupError, Tell};
 use crate::clock;
 use crate::db::{Db, DbError};
@@ -89,7 +89,11 @@ async fn fill(
     prepare(url).await?;
     let database = from.join("database");
     let archive = database.to_string_lossy().into_owned();
-    let total = count_objects(&archive)?;
+    let Contents {
+        objects: total,
+        owner,
+    } = contents(&archive)?;
+    let stand_in = lend_role(url, owner.as_deref()).await?;
     let arguments = [
         format!("--jobs={JOBS}"),
         "--no-owner".to_owned(),
@@ -104,6 +108,7 @@ async fn fill(
     };
     tell(&progress(0));
     run("pg_restore", &arguments, SETTINGS, (tell, &progress))?;
+    take_over_policies(url, stand_in).await?;
     tell("bringing the schema up to date");
     Db::migrate(url).await?;
     tell("counting");
@@ -113,6 +118,51 @@ async fn fill(
     let begun = begin_incarnation(url, keys, restore_point, clock::now()).await?;
     mark(url, false).await?;
     Ok(begun)
+}
+
+/// Makes the role that the archive's policies name, where this server has none; gives its name.
+async fn lend_role(url: &str, owner: Option<&str>) -> Result<Option<String>, BackupError> {
+    let Some(owner) = owner else {
+        return Ok(None);
+    };
+    let mut own = PgConnection::connect(url).await.map_err(DbError::from)?;
+    let create: Option<String> = sqlx::query_scalar(
+        "SELECT format('CREATE ROLE %I NOLOGIN', $1::text)
+         WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)",
+    )
+    .bind(owner)
+    .fetch_optional(&mut own)
+    .await
+    .map_err(DbError::from)?;
+    own.close().await.map_err(DbError::from)?;
+    if let Some(create) = &create {
+        execute(url, create).await?;
+    }
+    Ok(create.map(|_| owner.to_owned()))
+}
+
+/// What the former owner might look up, the owner of this database may; a role that was made for
+/// the policies alone goes.
+async fn take_over_policies(url: &str, stand_in: Option<String>) -> Result<(), BackupError> {
+    execute(
+        url,
+        "DO $$
+         DECLARE
+             own record;
+         BEGIN
+             FOR own IN SELECT tablename, policyname FROM pg_policies
+                        WHERE schemaname = 'public' AND starts_with(policyname, 'owner_') LOOP
+                 EXECUTE format('ALTER POLICY %I ON %I TO %I', own.policyname, own.tablename,
+                     current_user);
+             END LOOP;
+         END
+         $$",
+    )
+    .await?;
+    if let Some(role) = stand_in {
+        execute(url, &format!("DROP ROLE \"{}\"", role.replace('"', "\"\""))).await?;
+    }
+    Ok(())
 }
 
 /// Makes sure that the database is empty, marks it, and makes what belongs to the whole server.

@@ -190,7 +190,9 @@ fn sample() -> String {
         if of != section {
             section = of;
             // What makes a provider offered stays out until it is filled in.
-            let optional = of.starts_with("momo") || of.starts_with("card");
+            let optional = ["momo", "card", "sms", "mail"]
+                .iter()
+                .any(|section| of.starts_with(section));
             let mark = if optional { "# " } else { "" };
             lines.extend([String::new(), format!("{mark}[{of}]")]);
         }

@@ -109,6 +109,8 @@ pub const KEYS: &[Key] = &[
         ..secret("broker.url", r#""amqp://mwimule:password@broker.example:5672/%2f""#,
             "The RabbitMQ that several processes share. Without it messages pass by the database.")
     },
+    example("broker.retry_delays_ms", "", "[1000, 5000, 30000, 120000, 600000]",
+        "How long an event waits after each failed try but the last; the same in every process."),
     default("process.roles", "roles", r#""api,sync,worker""#,
         "Which parts this process runs."),
     example("process.internal_http", "internal-http", r#""127.0.0.1:9090""#,

@@ -367,7 +367,7 @@ async fn a_frozen_trip_says_why_and_sells_once_a_person_takes_the_risk() {
     let no = json!({"reason": "no bus left", "accept_risk": false}).to_string();
     assert_eq!(site.post(&path, &headers, &no).await.status, 422);
     let yes = json!({"reason": "no bus left", "accept_risk": true}).to_string();
-    let headers = [headers[0], ("idempotency-key", "thaw it"), headers[2]];
+    let headers = [headers[0], ("idempotency-key", "thaw-it"), headers[2]];
     for _ in 0..2 {
         let done = site.post(&path, &headers, &yes).await;
         assert_eq!(done.status, 200, "{done:?}");

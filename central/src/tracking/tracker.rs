@@ -334,12 +334,17 @@ impl Tracker {
         }
         let known = Known {
             facts: facts.clone(),
-            track,
+            track: track.clone(),
             heard_at,
             loaded: now,
             used: now,
         };
         trips.insert(trip, known);
+        drop(trips);
+        // The database may know of fixes that nobody told of.
+        if let Some(facts) = &facts {
+            self.tell_newest(trip, facts, &track, heard_at);
+        }
         Ok(facts)
     }
 
@@ -383,20 +388,26 @@ impl Tracker {
         let Some((facts, track, heard_at)) = self.standing(trip).await? else {
             return Ok(None);
         };
-        if track.newest().is_some() {
-            let told = Told::new(&facts, &track, heard_at);
-            let feeds = locked(&self.0.feeds);
-            if let Some(feed) = feeds.get(&trip) {
-                feed.send_if_modified(|last| {
-                    let news = last.as_ref().is_none_or(|last| told.is_newer_than(last));
-                    if news {
-                        *last = Some(Arc::new(told));
-                    }
-                    news
-                });
-            }
-        }
+        self.tell_newest(trip, &facts, &track, heard_at);
         Ok(Some(feed))
+    }
+
+    /// Tells who listens where the bus is, unless they know.
+    fn tell_newest(&self, trip: TripId, facts: &Facts, track: &Track, heard_at: Instant) {
+        if track.newest().is_none() {
+            return;
+        }
+        let told = Told::new(facts, track, heard_at);
+        let feeds = locked(&self.0.feeds);
+        if let Some(feed) = feeds.get(&trip) {
+            feed.send_if_modified(|last| {
+                let news = last.as_ref().is_none_or(|last| told.is_newer_than(last));
+                if news {
+                    *last = Some(Arc::new(told));
+                }
+                news
+            });
+        }
     }
 
     /// A place among the streams, while there is one.

@@ -136,15 +136,10 @@ impl World {
     /// How a second hub on the same database and broker is started.
     fn second(&self, place: &Place) -> Result<Second> {
         let data = place.path("second");
-        let keys = data.join("keys");
-        std::fs::create_dir_all(&keys)?;
-        for file in std::fs::read_dir(self.hub.data().join("keys"))? {
-            let file = file?;
-            std::fs::copy(file.path(), keys.join(file.file_name()))?;
-        }
         Ok(Second {
             program: place.program("mwimule-hub")?,
             data,
+            secrets: self.hub.data().to_owned(),
             log: place.log("second"),
             database: self.hub.postgres_url().to_owned(),
             further: self.further.clone(),
@@ -209,6 +204,7 @@ fn tell(postgres_url: &str, from: usize, to: usize) -> Result<()> {
 struct Second {
     program: std::path::PathBuf,
     data: std::path::PathBuf,
+    secrets: std::path::PathBuf,
     log: std::path::PathBuf,
     database: String,
     further: Vec<String>,
@@ -218,6 +214,7 @@ impl Second {
     fn start(&self) -> Result<Child> {
         let mut command = Command::new(&self.program);
         command.arg("--json").arg("--data-dir").arg(&self.data);
+        command.arg("--secrets-dir").arg(&self.secrets);
         command.args(["--database-url", &self.database, "serve"]);
         command.args(["--http", "127.0.0.1:0", "--quic", "127.0.0.1:0"]);
         command.args(&self.further);

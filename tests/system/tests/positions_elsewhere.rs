@@ -16,6 +16,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// Says what it sees of three feeds.
 const READER: &str = r#"
 import json, sys, urllib.parse, urllib.request
+from google.protobuf.unknown_fields import UnknownFieldSet
 from google.transit import gtfs_realtime_pb2
 
 base, company = sys.argv[1], urllib.parse.quote(sys.argv[2])
@@ -27,7 +28,7 @@ def feed(name):
         message.ParseFromString(answer.read())
     assert message.IsInitialized()
     assert message.header.gtfs_realtime_version == "2.0"
-    assert not message.UnknownFields() if hasattr(message, "UnknownFields") else True
+    assert len(UnknownFieldSet(message)) == 0
     return message
 vehicles, trips, alerts = feed("vehicle-positions"), feed("trip-updates"), feed("alerts")
 Trip = gtfs_realtime_pb2.TripDescriptor

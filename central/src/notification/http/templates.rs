@@ -50,7 +50,7 @@ pub async fn list(caller: Caller) -> Result<Json<TemplatesView>, Problem> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct PreviewAsked {
+pub struct TemplatePreviewAsked {
     /// `en`, `fr`, `sw` or `bem`; `en` unless told.
     #[param(max_length = 10, example = "bem")]
     language: Option<String>,
@@ -62,7 +62,7 @@ pub struct PreviewAsked {
     "title": "Lusaka 1 is back", "short": "Mwimule Coaches: Lusaka 1 is back after 25 hours.",
     "long": "Lusaka 1 is back after 25 hours; what it sold meanwhile is coming in.",
     "short_chars": 49 }))]
-pub struct PreviewView {
+pub struct TemplatePreviewView {
     /// Its template.
     kind: &'static str,
     /// In which language.
@@ -82,15 +82,15 @@ pub struct PreviewView {
 /// A template filled with made-up facts.
 #[utoipa::path(get, path = "/notification-templates/{template}", tag = "notifications",
     operation_id = "templates_preview",
-    params(("template" = String, Path, example = "ticket_sold"), PreviewAsked),
+    params(("template" = String, Path, example = "ticket_sold"), TemplatePreviewAsked),
     security(("bearer" = ["company:read"])),
-    responses((status = 200, body = PreviewView), (status = 404, body = Problem),
+    responses((status = 200, body = TemplatePreviewView), (status = 404, body = Problem),
         (status = "default", body = Problem)))]
 pub async fn preview(
     caller: Caller,
     Named(template): Named<String>,
-    Asked(asked): Asked<PreviewAsked>,
-) -> Result<Json<PreviewView>, Problem> {
+    Asked(asked): Asked<TemplatePreviewAsked>,
+) -> Result<Json<TemplatePreviewView>, Problem> {
     caller.may(Permission::CompanyRead)?;
     let kind = Kind::of_word(&template);
     let kind = kind.ok_or_else(|| Problem::not_found("there is no such template"))?;
@@ -99,7 +99,7 @@ pub async fn preview(
     let language =
         language.ok_or_else(|| Problem::bad_request("`language` is en, fr, sw or bem"))?;
     let text = render(kind, language, &examples(kind));
-    Ok(Json(PreviewView {
+    Ok(Json(TemplatePreviewView {
         kind: kind.as_str(),
         language: language.as_str(),
         checked: is_checked(language),

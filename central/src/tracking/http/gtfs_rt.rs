@@ -19,7 +19,7 @@ const PROTOBUF: &str = "application/x-protobuf";
 /// A feed holds trips from so long before its moment, in ms.
 const BEFORE_MS: i64 = 36 * 3_600_000;
 /// To so long after it, in ms.
-const AFTER_MS: i64 = 24 * 3_600_000;
+const AFTER_MS: i64 = 48 * 3_600_000;
 /// The most trips of a feed.
 const TRIPS_MAX: i64 = 5_000;
 

@@ -41,6 +41,11 @@ impl Events {
 
     /// The next event's kind and data; none once the stream has ended.
     pub async fn next(&mut self) -> Option<(String, String)> {
+        let next = tokio::time::timeout(PATIENCE, self.next_of_all()).await;
+        next.expect("an event in time")
+    }
+
+    async fn next_of_all(&mut self) -> Option<(String, String)> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| {
@@ -54,8 +59,7 @@ impl Events {
                 }
                 return Some((kind, data));
             }
-            let next = tokio::time::timeout(PATIENCE, self.body.next()).await;
-            let chunk = next.expect("the stream lives")?.unwrap();
+            let chunk = self.body.next().await?.unwrap();
             self.text.push_str(str::from_utf8(&chunk).unwrap());
         }
     }

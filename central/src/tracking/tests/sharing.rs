@@ -88,6 +88,7 @@ async fn a_stream_of_another_process_goes_on_while_redis_is_dead_and_when_it_is_
     assert_eq!(lat(&mut events).await, Some(-15.0009), "out of Postgres");
     redis.again();
     until("word comes through again", heard).await;
-    road.take(vec![fix(trip, 3, 2, 120.0)]).await;
+    let taken = road.take(vec![fix(trip, 3, 2, 120.0)]).await;
+    assert_eq!(taken.refused, [], "every fix counts");
     assert_eq!(lat(&mut events).await, Some(-15.00108));
 }
