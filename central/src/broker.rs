@@ -142,6 +142,8 @@ pub trait Broker: fmt::Debug + Send + Sync {
     fn name(&self) -> &'static str;
     /// Its queues.
     fn queues(&self) -> &[Queue];
+    /// Whether it answers; changes nothing there.
+    fn look(&self) -> Reply<'_, ()>;
     /// Takes messages over for good. On an error any part of them may have been taken.
     fn publish<'a>(&'a self, messages: &'a [Message]) -> Reply<'a, ()>;
     /// Brings a queue's messages to a handler until told to stop, whatever goes away meanwhile.

@@ -4,13 +4,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
+use crate::broker::Broker;
 use crate::cache::Cache;
 use crate::db::Db;
 use crate::metrics::Metrics;
@@ -121,6 +122,14 @@ impl Health {
                 let asked = cache.get("health").await;
                 asked.map(drop).map_err(|error| error.to_string())
             })
+        });
+    }
+
+    /// Adds a message broker: without it what is to be told waits in the outbox.
+    pub fn depends_on_broker(&self, broker: Arc<dyn Broker>) {
+        self.depends_on(broker.name(), false, move || {
+            let broker = Arc::clone(&broker);
+            Box::pin(async move { broker.look().await.map_err(|error| error.to_string()) })
         });
     }
 

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lapin::options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use tokio::sync::{Mutex, watch};
@@ -76,6 +76,8 @@ pub struct Rabbit {
     uri: String,
     queues: Vec<Queue>,
     publishing: Mutex<Publishing>,
+    /// Kept for the next look.
+    looking: Mutex<Option<Link>>,
 }
 
 impl std::fmt::Debug for Rabbit {
@@ -107,27 +109,49 @@ impl Rabbit {
             uri,
             queues,
             publishing: Mutex::default(),
+            looking: Mutex::default(),
+        })
+    }
+
+    async fn dial(&self, what: &str) -> Result<Link, lapin::Error> {
+        let name = format!("mwimule-hub {what}");
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let connection = Connection::connect(&self.uri, properties).await?;
+        let channel = connection.create_channel().await?;
+        Ok(Link {
+            connection,
+            channel,
         })
     }
 
     /// A connection on which everything is declared.
     async fn connect(&self, what: &str) -> Result<Link, Away> {
-        let name = format!("mwimule-hub {what}");
-        let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let link = async {
-            let connection = Connection::connect(&self.uri, properties).await?;
-            let channel = connection.create_channel().await?;
-            channel
-                .confirm_select(ConfirmSelectOptions::default())
-                .await?;
-            topology::declare(&channel, &self.queues).await?;
-            Ok::<_, lapin::Error>(Link {
-                connection,
-                channel,
-            })
-        };
-        let made = tokio::time::timeout(CONNECT_TIMEOUT, link).await;
-        Ok(made.map_err(|_| Away("no answer in time".to_owned()))??)
+        in_time(async {
+            let link = self.dial(what).await?;
+            let confirm = ConfirmSelectOptions::default();
+            link.channel.confirm_select(confirm).await?;
+            topology::declare(&link.channel, &self.queues).await?;
+            Ok(link)
+        })
+        .await
+    }
+
+    /// Asks for something that changes nothing, over a connection of its own.
+    async fn answers(&self) -> Result<(), Away> {
+        let mut looking = self.looking.lock().await;
+        let usable = looking.take();
+        let usable = usable.filter(|link| link.channel.status().connected());
+        let link = in_time(async {
+            let link = match usable {
+                Some(link) => link,
+                None => self.dial("health").await?,
+            };
+            let one = BasicQosOptions::default();
+            link.channel.basic_qos(1, one).await?;
+            Ok(link)
+        });
+        *looking = Some(link.await?);
+        Ok(())
     }
 
     async fn publish_all(&self, messages: &[Message]) -> Result<(), Away> {
@@ -210,6 +234,11 @@ impl Rabbit {
         let _ = link.connection.close(200, "done".into()).await;
         Ok((seen, moved))
     }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, lapin::Error>>) -> Result<T, Away> {
+    let done = tokio::time::timeout(CONNECT_TIMEOUT, work).await;
+    Ok(done.map_err(|_| Away("no answer in time".to_owned()))??)
 }
 
 /// Publishes without waiting in between, then waits for every confirmation.
@@ -317,6 +346,10 @@ impl Broker for Rabbit {
 
     fn queues(&self) -> &[Queue] {
         &self.queues
+    }
+
+    fn look(&self) -> Reply<'_, ()> {
+        Box::pin(self.answers())
     }
 
     fn publish<'a>(&'a self, messages: &'a [Message]) -> Reply<'a, ()> {

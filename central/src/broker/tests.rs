@@ -115,6 +115,7 @@ fn message(company: CompanyId, kind: &str) -> Message {
 }
 
 async fn suite(broker: Arc<dyn Broker>, company: CompanyId) {
+    broker.look().await.unwrap();
     let [trips, all] = queues();
     // What waits for a listener that is not there yet is not lost.
     let early = message(company, "trip.delayed");
@@ -230,26 +231,38 @@ async fn rabbitmq_keeps_the_promises_and_comes_back_by_itself_after_it_was_kille
     let broker: Arc<dyn Broker> = Arc::new(Rabbit::new(&server.url(), queues().into()).unwrap());
     suite(Arc::clone(&broker), company).await;
 
-    let trips = queue("slow", &["slow.*"], &[3_000]);
+    let trips = queue("slow", &["slow.*"], &[20_000]);
     let slow = vec![trips.clone()];
     let broker: Arc<dyn Broker> = Arc::new(Rabbit::new(&server.url(), slow).unwrap());
     let listening = Listening::to(&broker, &trips);
-    let before = message(company, "slow.before");
-    broker.publish(std::slice::from_ref(&before)).await.unwrap();
-    until("the first message", async || {
-        listening.recorder.is_done(before.event).await
+    // One message waits for its second try, one for a listener, while the server is killed.
+    listening.recorder.failing.store(true, Ordering::Relaxed);
+    let waits = message(company, "slow.waits");
+    broker.publish(std::slice::from_ref(&waits)).await.unwrap();
+    until("the first try", async || {
+        listening.recorder.tries_of(waits.event).await == 1
     })
     .await;
-    tokio::task::block_in_place(|| server.kill()).unwrap();
+    tokio::task::block_in_place(|| {
+        server.wait_for_queue("test.slow")?;
+        server.wait_for_queue("test.slow.retry.20000")?;
+        server.kill()
+    })
+    .unwrap();
+    listening.recorder.failing.store(false, Ordering::Relaxed);
     let away = message(company, "slow.away");
+    // The first look is over the connection that was there, the second makes one.
+    assert!(broker.look().await.is_err() && broker.look().await.is_err());
     assert!(broker.publish(std::slice::from_ref(&away)).await.is_err());
     tokio::task::block_in_place(|| server.begin()).unwrap();
     until("the publisher again", async || {
         broker.publish(std::slice::from_ref(&away)).await.is_ok()
     })
     .await;
-    until("the message", async || {
-        listening.recorder.is_done(away.event).await
+    assert_eq!(broker.look().await, Ok(()));
+    until("both messages", async || {
+        let done = &listening.recorder;
+        done.is_done(waits.event).await && done.is_done(away.event).await
     })
     .await;
     listening.end().await;

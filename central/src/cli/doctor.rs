@@ -12,6 +12,7 @@ use sync_transport::HubIdentity;
 use super::run_file::RunFile;
 use super::session::{Server, keys_folder, pki_folder};
 use super::{Settings, serve};
+use crate::broker::{Broker as _, Rabbit};
 use crate::cache::{RedisCache, Store as _};
 use crate::clock;
 use crate::db::Db;
@@ -47,6 +48,9 @@ pub(super) async fn run(settings: &Settings) -> Result<ExitCode> {
     findings.push(finding("certificates", certificates(settings)));
     if let Some(url) = &settings.config.redis.url {
         findings.push(finding("redis", redis(url).await));
+    }
+    if let Some(url) = &settings.config.broker.url {
+        findings.push(finding("rabbitmq", rabbitmq(url.reveal()).await));
     }
     if let Some(hub) = &running {
         let said = format!(
@@ -170,6 +174,14 @@ async fn redis(url: &str) -> Result<String, String> {
     let asked = cache.get("doctor").await;
     let away = |_| "does not answer: start it, or the hub goes on without its cache".to_owned();
     asked.map(|_| "answers".to_owned()).map_err(away)
+}
+
+async fn rabbitmq(url: &str) -> Result<String, String> {
+    let broker = Rabbit::new(url, vec![]).map_err(|e| e.to_string())?;
+    let asked = broker.look().await;
+    asked.map(|()| "answers".to_owned()).map_err(|error| {
+        format!("{error}: start it; until then what is to be told waits in the outbox")
+    })
 }
 
 fn keys(settings: &Settings) -> Result<String, String> {

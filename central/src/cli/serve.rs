@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::Settings;
 use super::run_file::RunFile;
 use super::session::{self, Server};
+use crate::broker;
 use crate::cache::RedisCache;
 use crate::config::Role;
 use crate::db::Db;
@@ -159,8 +160,10 @@ async fn serve_on(settings: &Settings, server: &mut Server, told: &Told) -> Resu
     let mut api = Api::new(db.clone(), keys.clone(), vault);
     guard(&mut api, settings)?;
     api.payments = Providers::new(&settings.config)?;
-    let url = None;
-    api.broker = crate::broker::open(&settings.config.broker, url, &db).context("--broker-url")?;
+    api.broker = broker::open(&settings.config.broker, None, &db).context("--broker-url")?;
+    if settings.config.broker.url.is_some() {
+        api.health.depends_on_broker(Arc::clone(&api.broker));
+    }
     let folder = settings.data_dir.join("messages");
     api.outlets = Some(Arc::new(Outlets::new(&settings.config, &folder)?));
     let hub = Hub::tracked(db.clone(), keys, identity, api.tracking.clone());

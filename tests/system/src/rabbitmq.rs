@@ -149,6 +149,24 @@ impl Rabbit {
         })
     }
 
+    /// Waits until a quorum queue outlives a SIGKILL. What is in it does from the confirmation on,
+    /// but the name under which that is found again is written down up to half a second after the
+    /// queue was declared (`auto_save` of `ra_directory`).
+    pub fn wait_for_queue(&self, queue: &str) -> Result<()> {
+        let node = format!("mwimule{}@localhost", self.port);
+        let names = self.folder.join("mnesia").join(&node).join("quorum");
+        let names = names.join(&node).join("names.dets");
+        let wanted = format!("%2F_{queue}");
+        let what = format!("RabbitMQ to have written down {queue}");
+        until(&what, READY_DEADLINE, || {
+            let written = std::fs::read(&names)?;
+            let found = written
+                .windows(wanted.len())
+                .any(|part| part == wanted.as_bytes());
+            Ok(found.then_some(()).ok_or("not yet".to_owned()))
+        })
+    }
+
     fn answers(&self) -> std::io::Result<()> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;

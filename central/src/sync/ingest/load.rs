@@ -155,6 +155,9 @@ async fn load_swaps(tx: &mut TenantTx, named: &Named, loaded: &mut Loaded) -> Re
     Ok(())
 }
 
+/// Locked in the order of their keys. One look into the index per lease, whatever Postgres
+/// believes about the table's size: otherwise it compares every lease of the node with every one
+/// that is wanted.
 async fn load_leases(
     tx: &mut TenantTx,
     node: &NodeContext,
@@ -163,10 +166,12 @@ async fn load_leases(
 ) -> Result<(), DbError> {
     let (trips, numbers) = lease_keys(wanted);
     let rows = sqlx::query!(
-        "SELECT trip_id, lease_no, status, granted FROM lease
-         WHERE company_id = $1 AND node_id = $2
-           AND (trip_id, lease_no) IN (SELECT * FROM UNNEST($3::bigint[], $4::int[]))
-         ORDER BY trip_id, lease_no FOR UPDATE",
+        "SELECT l.trip_id, l.lease_no, l.status, l.granted
+         FROM UNNEST($3::bigint[], $4::int[]) AS w(trip, no)
+         CROSS JOIN LATERAL (
+             SELECT * FROM lease
+             WHERE company_id = $1 AND node_id = $2 AND trip_id = w.trip AND lease_no = w.no
+             FOR UPDATE) AS l",
         node.company.0,
         node.node.0,
         &trips,
