@@ -106,6 +106,17 @@ impl Child {
         Ok(self.process.wait()?)
     }
 
+    /// Sends it a signal and waits for nothing.
+    pub fn tell(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.process.id() as i32);
+        kill(pid, signal).with_context(|| format!("{} is gone", self.name))
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.process.try_wait()?)
+    }
+
     /// Asks it to end, and insists after a while; false if it had to be forced.
     pub fn stop(&mut self) -> bool {
         let pid = Pid::from_raw(self.process.id() as i32);
@@ -122,7 +133,6 @@ impl Child {
                 let _ = self.kill();
                 return false;
             }
-            // tidy-allow-sleep: between two looks, deadline above
             // tidy-allow-sleep: between two looks at a process
             std::thread::sleep(POLL);
         }

@@ -2,10 +2,12 @@
 
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use domain::ticket::parse_qr;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::children::{Child, run};
@@ -18,6 +20,10 @@ use crate::station::Place;
 const READY_DEADLINE: Duration = Duration::from_mins(2);
 /// How many rows one page of a list has.
 const PAGE_ROWS: usize = 500;
+/// How long a second process goes on taking requests once it was told to end.
+const DRAIN_MS: &str = "1500";
+/// Any version: nobody else changes things in the demo.
+const ANY_VERSION: (&str, &str) = ("if-match", "*");
 
 /// The company of the story.
 pub const COMPANY: &str = "Mwimule Coaches";
@@ -32,6 +38,7 @@ pub struct Hub {
     public: Caller,
     /// Its database.
     pub postgres_url: String,
+    token: String,
     cli: Cli,
 }
 
@@ -65,6 +72,19 @@ pub struct Booking {
     pub tickets: Vec<(String, String)>,
     /// In minor units.
     pub total_minor: i64,
+    /// What is painted on its seats.
+    pub labels: Vec<String>,
+}
+
+/// A seat of a trip, as the hub knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Its number.
+    pub number: i64,
+    /// What is painted on it.
+    pub label: String,
+    /// The first stretch of it that is for sale: from a stop to a stop, counted from 0.
+    pub free: Option<(usize, usize)>,
 }
 
 /// A UDP address that nobody uses: the relay must know the hub's before the hub runs.
@@ -134,7 +154,11 @@ impl Cli {
             "--config",
             config.context("the demo's folder has a name that is no text")?,
         ];
-        let mut child = Child::start("the hub", &mut self.command(&words), &logs.join("hub.log"))?;
+        self.begin("the hub", &logs.join("hub.log"), &words, token)
+    }
+
+    fn begin(self, name: &'static str, log: &Path, words: &[&str], token: &str) -> Result<Hub> {
+        let mut child = Child::start(name, &mut self.command(words), log)?;
         let ready = child.line(READY_DEADLINE, |line| {
             serde_json::from_str::<Value>(line).ok()
         });
@@ -144,6 +168,7 @@ impl Cli {
             office: Caller::new(&base, Some(token)),
             public: Caller::new(&base, None),
             postgres_url: text(&ready, "postgres_url")?,
+            token: token.to_owned(),
             child,
             cli: self,
         })
@@ -159,6 +184,84 @@ impl Hub {
     /// Its command line.
     pub fn cli(&self) -> &Cli {
         &self.cli
+    }
+
+    /// Starts a second process for the API on the same database, keys and Redis.
+    pub fn beside(&self, place: Place<'_>, config: &Path) -> Result<Self> {
+        let keys = self.cli.data.to_str();
+        let config = config.to_str();
+        let unreadable = "the demo's folder has a name that is no text";
+        let cli = Cli {
+            data: place.data.join("hub-2"),
+            ..self.cli.clone()
+        };
+        let words = [
+            "serve",
+            "--roles",
+            "api",
+            "--http",
+            "127.0.0.1:0",
+            "--database-url",
+            &self.postgres_url,
+            "--secrets-dir",
+            keys.context(unreadable)?,
+            "--config",
+            config.context(unreadable)?,
+            "--drain-ms",
+            DRAIN_MS,
+        ];
+        let log = place.logs.join("hub-2.log");
+        cli.begin("the second hub process", &log, &words, &self.token)
+    }
+
+    /// Asks it to end in its own time: it drains first.
+    pub fn tell_to_end(&self) -> Result<()> {
+        self.child.tell(Signal::SIGTERM)
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.ended()
+    }
+
+    /// What everybody may see, for a caller of its own.
+    pub fn public(&self) -> Caller {
+        self.public.clone()
+    }
+
+    /// The office does something; the same `key` does it once.
+    pub fn order(&self, key: &str, path: &str, body: &Value) -> Result<Value> {
+        let headers = [("idempotency-key", key), ANY_VERSION];
+        self.office
+            .post(path, &headers, body)
+            .and_then(|answer| answer.good("POST", path))
+            .map_err(|error| self.child.blame(error))
+    }
+
+    /// The office puts something in place of what is there.
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        self.office
+            .put(path, &[ANY_VERSION], body)
+            .and_then(|answer| answer.good("PUT", path))
+            .map_err(|error| self.child.blame(error))
+    }
+
+    /// The seats of a trip, by number.
+    pub fn seats(&self, trip: i64) -> Result<Vec<Seat>> {
+        let map = self.fetch(&format!("/trips/{trip}/seats"))?;
+        let seat = |seat: &Value| {
+            let runs = list(seat, "runs")?.iter();
+            let mut free = runs.filter(|run| run["state"] == "free").map(|run| {
+                let stop = |end| anyhow::Ok(usize::try_from(number(run, end)?)?);
+                anyhow::Ok((stop("from")?, stop("to")?))
+            });
+            Ok(Seat {
+                number: number(seat, "seat")?,
+                label: text(seat, "label")?,
+                free: free.next().transpose()?,
+            })
+        };
+        list(&map, "seats")?.iter().map(seat).collect()
     }
 
     /// GET as the office.
@@ -207,10 +310,12 @@ impl Hub {
         self.rows(&format!("/tickets?trip={trip}"))?
             .iter()
             .map(|row| {
+                let qr = text(row, "qr")?;
                 Ok(TicketLine {
-                    qr: text(row, "qr")?,
+                    seat: printed_seat(&qr)?,
+                    qr,
                     trip: number(row, "trip")?,
-                    seat: number(row, "seat")?,
+                    seat_today: number(row, "seat")?,
                     from: number(row, "from")?,
                     to: number(row, "to")?,
                     issuer: text(row, "issuer")?,
@@ -260,7 +365,7 @@ impl Hub {
         journey: (&str, &str),
         party: &Party,
     ) -> Result<Answer> {
-        let mut body = booking_asked(trip, journey, party);
+        let mut body = booking_asked(trip, journey, party, &[]);
         body["pay"] = json!("cash");
         self.office
             .post("/bookings", &[("idempotency-key", key)], &body)
@@ -290,7 +395,19 @@ impl Hub {
         journey: (&str, &str),
         party: &Party,
     ) -> Result<Booking> {
-        let body = booking_asked(trip, journey, party);
+        self.book_seats(key, trip, journey, party, &[])
+    }
+
+    /// The same with chosen seats, by number, for the first of them.
+    pub fn book_seats(
+        &self,
+        key: &str,
+        trip: i64,
+        journey: (&str, &str),
+        party: &Party,
+        seats: &[i64],
+    ) -> Result<Booking> {
+        let body = booking_asked(trip, journey, party, seats);
         Booking::of(&self.post(key, "/bookings", &body)?)
     }
 
@@ -322,12 +439,27 @@ impl Hub {
     }
 }
 
-fn booking_asked(trip: i64, (from, to): (&str, &str), party: &Party) -> Value {
-    let passengers: Vec<&str> = party.passengers.iter().map(|p| p.class).collect();
+fn booking_asked(trip: i64, (from, to): (&str, &str), party: &Party, seats: &[i64]) -> Value {
+    let passengers: Vec<Value> = party
+        .passengers
+        .iter()
+        .enumerate()
+        .map(|(i, p)| match seats.get(i) {
+            Some(seat) => json!({"class": p.class, "seat": seat}),
+            None => json!(p.class),
+        })
+        .collect();
+    let name = &party.passengers[0].name;
     json!({
         "trip": trip, "from": from, "to": to, "passengers": passengers,
-        "contact": {"name": party.passengers[0].name, "phone": party.phone},
+        "contact": {"name": name, "phone": party.phone, "email": party.email},
     })
+}
+
+/// The seat that a ticket's code names.
+fn printed_seat(qr: &str) -> Result<i64> {
+    let signed = parse_qr(qr).context("the hub has a ticket whose code cannot be read")?;
+    Ok(i64::from(signed.claim.seat.0))
 }
 
 impl Booking {
@@ -341,6 +473,10 @@ impl Booking {
                 .map(|t| Ok((text(t, "ticket")?, text(t, "qr")?)))
                 .collect::<Result<_>>()?,
             total_minor: number(answer, "total_minor")?,
+            labels: list(answer, "seats")?
+                .iter()
+                .map(|s| text(s, "seat_label"))
+                .collect::<Result<_>>()?,
         })
     }
 }

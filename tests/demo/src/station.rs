@@ -241,7 +241,6 @@ impl Station {
             .take()
             .with_context(|| format!("the station in {} is not running", self.town))?;
         let answer = caller.post_and("/sell", &sell_body(command, order), || {
-            // tidy-allow-sleep: when the power fails is chance, and nothing waits for it
             // tidy-allow-sleep: decides when the power fails, and waits for nothing
             std::thread::sleep(after);
             child.kill().map(drop)
