@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use domain::ticket::parse_qr;
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::children::{Child, run};
@@ -215,8 +214,8 @@ impl Hub {
     }
 
     /// Asks it to end in its own time: it drains first.
-    pub fn tell_to_end(&self) -> Result<()> {
-        self.child.tell(Signal::SIGTERM)
+    pub fn ask_to_end(&mut self) -> Result<()> {
+        self.child.ask_to_end()
     }
 
     /// How it ended, if it did.

@@ -296,7 +296,7 @@ impl Report {
                 ),
             ),
             (
-                self.bus_moved_m >= 200 && self.positions_streamed >= 2,
+                self.bus_moved_m >= 300 && self.positions_streamed >= 2,
                 format!(
                     "a bus was seen to move {} m in {} positions, none older than {} ms",
                     self.bus_moved_m, self.positions_streamed, self.position_age_ms_max

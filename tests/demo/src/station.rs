@@ -294,6 +294,14 @@ impl Station {
         sold.iter().map(|t| text(t, "id")).collect()
     }
 
+    /// What its own book calls the seat of a ticket that it sold.
+    pub fn seat_of(&self, ticket: &str) -> Result<String> {
+        let answer = self.fetch("/tickets")?;
+        let sold = answer.as_array().context("the tickets are no list")?;
+        let own = sold.iter().find(|t| t["id"] == ticket);
+        text(own.context("a station forgot a ticket")?, "seat_label")
+    }
+
     /// Stops the program; false if it had to be forced.
     pub fn stop(&mut self) -> bool {
         self.running

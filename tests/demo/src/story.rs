@@ -40,10 +40,10 @@ pub fn play(world: &mut World, seed: u64) -> Result<Report> {
     customer::sell_out(world).context("while the last seats went")?;
     reunion::mend(world).context("while the devices caught up")?;
     swap::boards(world, &late).context("while the other bus boarded")?;
-    customer::change_of_mind(world, &unsure).context("while a customer cancelled")?;
     reunion::hand_back(world).context("while the counters handed back what was unsold")?;
     two_hubs::joins(world).context("while a second hub process joined")?;
     road::follow(world).context("while somebody looked for the bus")?;
+    customer::change_of_mind(world, &unsure).context("while a customer cancelled")?;
     let shifts = reunion::close_shifts(world).context("while the drawers were counted")?;
     two_hubs::restarts(world).context("while the second hub process was restarted")?;
     road::arrives(world).context("while the bus was followed")?;

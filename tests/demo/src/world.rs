@@ -294,6 +294,10 @@ impl World {
 
     /// Stops every program, the hub last.
     pub fn stop(mut self) -> Result<()> {
+        if let Some(second) = &mut self.second {
+            // It takes its time while the others end.
+            second.ask_to_end()?;
+        }
         let stopped = [
             self.lusaka.stop(),
             self.kabwe.stop(),

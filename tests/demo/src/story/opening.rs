@@ -198,7 +198,7 @@ fn departure(trip: &Trip) -> Result<Timestamp> {
 }
 
 /// `tomorrow at 05:00`.
-fn local(at: Timestamp) -> Result<String> {
+pub fn local(at: Timestamp) -> Result<String> {
     let (at, now) = (at.in_tz(ZONE)?, Timestamp::now().in_tz(ZONE)?);
     let day = match (at.date() - now.date()).get_days() {
         0 => "today",

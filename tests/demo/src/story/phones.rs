@@ -11,7 +11,7 @@ use crate::world::World;
 /// How long a message may take from what it tells of to its reader.
 const DELIVERED_DEADLINE: Duration = Duration::from_mins(1);
 /// How much of a message is shown, in characters.
-const SHOWN_CHARS_MAX: usize = 150;
+const SHOWN_CHARS_MAX: usize = 240;
 
 /// Waits until everybody has heard of their tickets, and shows one SMS and one e-mail.
 pub fn buzz(world: &mut World) -> Result<()> {

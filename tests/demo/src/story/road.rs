@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::opening::local;
 use crate::http::{list, number, text};
 use crate::stream::{Listener, News};
 use crate::voice::Who;
@@ -13,7 +15,7 @@ use crate::world::World;
 /// How long the bus may take to be seen, and to move as far as the story wants.
 const SEEN_DEADLINE: Duration = Duration::from_mins(1);
 /// How far it has to move while it is followed, in metres.
-const MOVES_M: i64 = 200;
+const MOVES_M: i64 = 300;
 
 /// The office makes a link; somebody with it listens at the second process, while the bus tells
 /// the first where it is.
@@ -75,7 +77,9 @@ pub fn arrives(world: &mut World) -> Result<()> {
         }
         let went_on = opened.contains(&first);
         Ok(match newest {
-            Some(newest) if went_on && followed.moved_m() >= MOVES_M => Ok(newest),
+            Some(newest) if went_on && followed.moved_m() >= MOVES_M && newest["next"] != 0 => {
+                Ok(newest)
+            }
             Some(_) | None => Err(format!("{followed:?}, {over} streams over")),
         })
     })?;
@@ -107,8 +111,9 @@ fn tell(world: &World, position: &Value) -> Result<()> {
     let next = next.map_or(Ok(String::new()), |stop| {
         let name = text(stop, "name")?;
         let by = stop["expected_at"].as_str().unwrap_or_default();
-        let clock = by.get(11..16).unwrap_or("in time");
-        anyhow::Ok(format!(", {name} at {clock} UTC"))
+        let by = by.parse::<Timestamp>().ok();
+        let by = by.map(local).transpose()?;
+        anyhow::Ok(format!(", {name} {}", by.unwrap_or_default()))
     })?;
     let kmh = position["position"]["speed_kmh"].as_f64().unwrap_or(0.0);
     world.voice.tell(

@@ -13,8 +13,8 @@ use crate::hub::Seat;
 use crate::people::Party;
 use crate::readers::Rider;
 use crate::station::{Order, Outcome, Ticket};
-use crate::voice::{Who, count, money};
-use crate::world::{NEWS_DEADLINE, Town, Wish, World, first, seats, stop_name};
+use crate::voice::{Who, count, enumerated, money};
+use crate::world::{NEWS_DEADLINE, World, first};
 
 /// The bus that is sent instead, by its seats; the one of the timetable has 49.
 const OTHER_LAYOUT: &str = "MIDI-29";
@@ -23,7 +23,7 @@ const BROKEN_ROWS: u32 = 12;
 /// How many seats somebody chooses who books for two.
 const CHOSEN_SEATS: usize = 2;
 /// How fast the bus drives once it boards, in km/h.
-const DRIVES_KMH: u32 = 90;
+const DRIVES_KMH: u32 = 100;
 /// How many messages, and how many scans, are shown one by one.
 const SHOWN_MAX: usize = 3;
 
@@ -49,16 +49,15 @@ fn is_on_other_bus(label: &str) -> bool {
 pub fn riders(world: &mut World) -> Result<()> {
     let trip = world.other_trip.id;
     let party = Party::new(&mut world.dice, 1, 0);
-    let wish = Wish {
-        trip,
-        to: "LVI",
-        seat: None,
-    };
-    let tickets = world.sell_aloud(Town::Lusaka, wish, &party)?;
+    let ticket = sell_doomed_seat(world, &party)?;
+    world.voice.tell(
+        Who::Lusaka,
+        &format!("{} to Livingstone: seat {}", party.title(), ticket.seat),
+    );
     world.riders.push(Rider {
         phone: party.phone.clone(),
         reference: None,
-        tickets: tickets.iter().map(|t| t.id.clone()).collect(),
+        tickets: vec![ticket.id],
     });
     world.drain(|_| {})?;
     let chosen = chosen_seats(&world.hub.seats(trip)?)?;
@@ -97,9 +96,9 @@ fn books(world: &mut World, adults: usize, chosen: &[i64], pays: Pays) -> Result
     world.voice.tell(
         Who::Customer,
         &format!(
-            "{} to Livingstone: {}, {} kwacha, reference {}",
+            "{} to Livingstone: seat {}, {} kwacha, reference {}",
             party.title(),
-            booking.labels.join(" and "),
+            enumerated(&booking.labels),
             money(booking.total_minor),
             booking.reference
         ),
@@ -208,37 +207,40 @@ fn owe_news(world: &mut World, done: &Value) -> Result<usize> {
 
 /// Lusaka knows nothing of it and sells a seat that the bus which comes does not have.
 fn sell_late(world: &mut World) -> Result<Late> {
-    let trip = world.other_trip.id;
+    let party = Party::new(&mut world.dice, 1, 0);
+    let ticket = sell_doomed_seat(world, &party)?;
+    let line = "knows nothing of it and sells";
+    world.voice.tell(
+        Who::Lusaka,
+        &format!(
+            "{line} {} a ticket to Livingstone: seat {}",
+            party.title(),
+            ticket.seat
+        ),
+    );
+    world
+        .voice
+        .aside("the bus that comes has no such seat; the lease has one in its place");
+    Ok(Late { ticket })
+}
+
+/// Lusaka sells the first of its seats to Livingstone that only the bus of the timetable has.
+fn sell_doomed_seat(world: &mut World, party: &Party) -> Result<Ticket> {
     let rows = 1..=BROKEN_ROWS;
     let labels = rows.flat_map(|row| ["B", "C", "D"].map(|column| format!("{row}{column}")));
-    let party = Party::new(&mut world.dice, 1, 0);
     for label in labels.filter(|label| !is_on_other_bus(label)) {
         let command = world.dice.uuid().to_string();
         let order = Order {
-            trip,
+            trip: world.other_trip.id,
             from: world.lusaka.stop,
             to: "LVI",
-            party: &party,
+            party,
             seat: Some(&label),
         };
-        let Outcome::Sold(tickets) = world.lusaka.sell(&command, order)? else {
-            continue;
-        };
-        world.note_sale(&tickets);
-        world.voice.tell(
-            Who::Lusaka,
-            &format!(
-                "knows nothing of it and sells {} a ticket to {}: {}",
-                party.title(),
-                stop_name("LVI"),
-                seats(&tickets)
-            ),
-        );
-        world
-            .voice
-            .aside("the bus that comes has no such seat; its lease says where that one went");
-        let ticket = first(&tickets)?.clone();
-        return Ok(Late { ticket });
+        if let Outcome::Sold(tickets) = world.lusaka.sell(&command, order)? {
+            world.note_sale(&tickets);
+            return Ok(first(&tickets)?.clone());
+        }
     }
     bail!("Lusaka had no seat left that only the broken bus has")
 }
@@ -267,6 +269,7 @@ pub fn boards(world: &mut World, late: &Late) -> Result<()> {
         Who::Hub,
         &format!("what Lusaka sold in the dark as {sold_as} has arrived, and is {today} here"),
     );
+    reprints(world, late, &today)?;
     enrol(world)?;
     let expected: Vec<(String, String)> = live
         .iter()
@@ -276,6 +279,23 @@ pub fn boards(world: &mut World, late: &Late) -> Result<()> {
         })
         .collect::<Result<_>>()?;
     scan_all(world, &expected, late)
+}
+
+/// Lusaka has heard of the other bus: its own book calls the seat what it is called today.
+fn reprints(world: &World, late: &Late, today: &str) -> Result<()> {
+    let lusaka = &world.lusaka;
+    let what = "Lusaka to hear of the other bus";
+    world.patience.until(what, NEWS_DEADLINE, || {
+        let label = lusaka.seat_of(&late.ticket.id)?;
+        Ok(if label == today {
+            Ok(())
+        } else {
+            Err(format!("it says {label}, not {today}"))
+        })
+    })?;
+    let line = format!("has heard of it, and finds that ticket under {today}");
+    world.voice.tell(Who::Lusaka, &line);
+    Ok(())
 }
 
 /// The device of the bus that came; its drive begins when it boards.

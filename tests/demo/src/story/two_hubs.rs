@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::customer::Booked;
 use super::paying;
-use crate::http::Caller;
+use crate::http::{Answer, Caller};
 use crate::hub::Booking;
 use crate::people::Party;
 use crate::voice::{Who, count, money};
@@ -154,11 +154,14 @@ fn ask(
     let mut is_ready = true;
     while !stop.load(Ordering::SeqCst) {
         let (whom, from) = if is_ready {
-            let ready = second.get("/readyz").is_ok_and(|answer| answer.is_good());
-            // The question that is on its way when a process begins to end is still answered.
-            let from = if ready { From::Second } else { From::Stopping };
-            is_ready = ready;
-            (second, from)
+            let ready = second.get("/readyz");
+            is_ready = ready.as_ref().is_ok_and(Answer::is_good);
+            match (is_ready, ready) {
+                (true, _) => (second, From::Second),
+                // What is on its way when a process says that it ends is still answered.
+                (false, Ok(_)) => (second, From::Stopping),
+                (false, Err(_)) => (first, From::First),
+            }
         } else {
             (first, From::First)
         };
@@ -184,7 +187,7 @@ pub fn restarts(world: &mut World) -> Result<()> {
     let path = format!("/trips/{}/seats", world.trip.id);
     let asking = Asking::begin(second.public(), world.hub.public(), path);
     await_answers(world, &asking, From::Second)?;
-    second.tell_to_end()?;
+    second.ask_to_end()?;
     let status = world
         .patience
         .until("the second process to end", END_DEADLINE, || {
