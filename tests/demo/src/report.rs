@@ -281,8 +281,8 @@ impl Report {
                     && self.seat_changes_told == self.seat_changes
                     && self.seat_changes_stray == 0,
                 format!(
-                    "{} told of, {} of them once, and {} to anybody else",
-                    count(self.seat_changes, "other seat"),
+                    "{} owed about other seats, {} came and came once, {} to anybody else",
+                    count(self.seat_changes, "message"),
                     self.seat_changes_told,
                     self.seat_changes_stray
                 ),

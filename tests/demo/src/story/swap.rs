@@ -96,8 +96,9 @@ fn books(world: &mut World, adults: usize, chosen: &[i64], pays: Pays) -> Result
     world.voice.tell(
         Who::Customer,
         &format!(
-            "{} to Livingstone: seat {}, {} kwacha, reference {}",
+            "{} to Livingstone: {} {}, {} kwacha, reference {}",
             party.title(),
+            if adults == 1 { "seat" } else { "seats" },
             enumerated(&booking.labels),
             money(booking.total_minor),
             booking.reference
