@@ -10,7 +10,7 @@ use crate::voice::count;
 
 /// The report. Counts named *acknowledged* are of answers that the callers got; everything from
 /// `sales_in_ledger` on was read from the hub and the nodes after the last event had drained.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// What the story was told with.
     pub seed: u64,
@@ -357,6 +357,49 @@ mod tests {
             to,
             issuer: "hub".to_owned(),
             state: state.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_did_not_happen_breaks_its_claim() {
+        let good = Report {
+            bookings_ticketed: 8,
+            bookings_told_by_sms: 8,
+            bookings_told_by_email: 8,
+            seat_changes: 2,
+            seat_changes_told: 2,
+            swapped_tickets: 15,
+            swapped_tickets_scanned: 15,
+            late_sales_renumbered: 1,
+            positions_streamed: 12,
+            bus_moved_m: 330,
+            booked_at_second_hub: 1,
+            asked_while_one_stopped: 100,
+            ..Report::default()
+        };
+        let broken = |change: fn(&mut Report)| {
+            let mut report = good.clone();
+            change(&mut report);
+            let claims = report.further_claims();
+            claims.iter().filter(|(holds, _)| !holds).count()
+        };
+        assert_eq!(broken(|_| {}), 0);
+        let changes: [fn(&mut Report); 12] = [
+            |r| r.bookings_told_by_sms = 7,
+            |r| r.bookings_told_by_email = 9,
+            |r| r.seat_changes_told = 1,
+            |r| r.seat_changes_stray = 1,
+            |r| (r.seat_changes, r.seat_changes_told) = (0, 0),
+            |r| r.swapped_tickets_scanned = 14,
+            |r| r.late_sales_renumbered = 0,
+            |r| r.bus_moved_m = 299,
+            |r| r.positions_streamed = 1,
+            |r| r.booked_at_second_hub = 0,
+            |r| r.asked_while_one_stopped = 0,
+            |r| r.refused_while_one_stopped = 1,
+        ];
+        for (n, change) in changes.into_iter().enumerate() {
+            assert_eq!(broken(change), 1, "change {n}");
         }
     }
 

@@ -34,9 +34,9 @@ pub fn raise(place: Place<'_>, voice: Voice, patience: Patience, dice: Dice) -> 
     patience.check()?;
     let quic = free_udp_address()?;
     let relay = Relay::start(place.bin_dir, place.logs, &quic)?;
+    let cache = Cache::start(place)?;
     let http = free_tcp_address()?;
     let hub_url = format!("http://{http}");
-    let cache = Cache::start(place)?;
     let operators = Operators::start(place, &hub_url)?;
     let messages = Messages::start(place, &hub_url)?;
     let config = place.data.join("hub.toml");
