@@ -65,7 +65,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<i32> {
         }
         return Ok(0);
     }
-    packages::ensure(&[])?;
+    packages::ensure(packages::NEEDED_BY_DEMO)?;
     println!("building the hub, the nodes and the story (a few minutes the first time) ...");
     process::run_ok(workspace.cargo().args([
         "build",
@@ -81,6 +81,8 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<i32> {
         "sim-momo",
         "-p",
         "sim-card",
+        "-p",
+        "sim-sms",
         "-p",
         "demo",
     ]))?;

@@ -49,6 +49,9 @@ const GPSFAKE: Package = Package {
     why: "plays a recorded drive to a private gpsd in the tests",
 };
 
+/// What the demo needs beside that: its hub is two processes.
+pub const NEEDED_BY_DEMO: &[Package] = &[REDIS];
+
 /// What the heavy cases need beside that.
 pub const NEEDED_BY_STRESS: &[Package] = &[REDIS, RABBITMQ, NGINX, NGINX_STREAM];
 

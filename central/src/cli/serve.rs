@@ -168,7 +168,7 @@ async fn serve_on(settings: &Settings, server: &mut Server, told: &Told) -> Resu
     api.outlets = Some(Arc::new(Outlets::new(&settings.config, &folder)?));
     let hub = Hub::tracked(db.clone(), keys, identity, api.tracking.clone());
     let running = Running::start(settings, doors, &api, hub);
-    let together = keep_together(&api, server);
+    let together = keep_together(settings, &api, server);
     about.write(&settings.data_dir)?;
     println!("{}", about.to_line());
     tracing::info!(
@@ -279,15 +279,19 @@ fn told_by(said: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + 'sta
 }
 
 /// Hears the other processes of the hub and is heard by them.
-fn keep_together(api: &Api, server: &Server) -> Vec<tokio::task::JoinHandle<()>> {
+fn keep_together(
+    settings: &Settings,
+    api: &Api,
+    server: &Server,
+) -> Vec<tokio::task::JoinHandle<()>> {
     let (url, db) = (server.url.clone(), api.db.clone());
     let mut tasks = vec![tokio::spawn(
         async move { wake::listen(&url, db.bus()).await },
     )];
     let (db, auth) = (api.db.clone(), Arc::clone(&api.auth));
     tasks.push(tokio::spawn(async move { wake::obey(&db, &auth).await }));
-    // An embedded database is this process's alone.
-    if server.embedded.is_none() {
+    // An embedded database is this process's alone, unless a Redis says that it has company.
+    if server.embedded.is_none() || settings.config.redis.url.is_some() {
         let db = api.db.clone();
         tasks.push(tokio::spawn(async move { wake::relay(&db).await }));
     }

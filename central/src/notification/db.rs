@@ -139,7 +139,7 @@ pub(super) async fn counter_blobs(tx: &mut TenantTx, trip: i64) -> Result<Vec<Ve
            JOIN event e ON e.company_id = p.company_id AND e.node_id = p.node_id
                AND e.incarnation = p.incarnation AND e.seq = p.seq
            WHERE k.company_id = $1 AND k.trip_id = $2 AND k.state = 0
-               AND e.at_ms = k.issued_at_ms
+               AND e.at_ms BETWEEN k.issued_at_ms AND k.issued_at_ms + 999
                AND uuid_send(l.entry_id) = substring(e.hash FROM 1 FOR 16)
            LIMIT 500"#,
         tx.company().0,
@@ -162,7 +162,8 @@ pub(super) async fn counter_blob(
          JOIN event_personal p ON p.company_id = k.company_id AND p.node_id = k.issuer_node
          JOIN event e ON e.company_id = p.company_id AND e.node_id = p.node_id
              AND e.incarnation = p.incarnation AND e.seq = p.seq
-         WHERE k.company_id = $1 AND k.ticket_id = $2 AND e.at_ms = k.issued_at_ms
+         WHERE k.company_id = $1 AND k.ticket_id = $2
+             AND e.at_ms BETWEEN k.issued_at_ms AND k.issued_at_ms + 999
              AND uuid_send(l.entry_id) = substring(e.hash FROM 1 FOR 16)
          LIMIT 1",
         tx.company().0,

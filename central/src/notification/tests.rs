@@ -1,5 +1,6 @@
 //! Events become messages once, go out once, and what became of them can be seen.
 
 mod channels;
+mod counter;
 mod scene;
 mod telling;

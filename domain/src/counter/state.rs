@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::event::{Envelope, EventBody, Sale, TenderKind, VoidRecord, ticket_id};
 use crate::ids::{
-    LeaseNo, NodeIncarnation, SaleOrdinal, SeatNo, ShiftNo, StopSeq, TicketId, TripId,
+    LayoutVersion, LeaseNo, NodeIncarnation, SaleOrdinal, SeatNo, ShiftNo, StopSeq, TicketId,
+    TripId,
 };
 use crate::lease::Grant;
 use crate::money::{Currency, Minor};
@@ -51,8 +52,10 @@ pub struct SoldTicket {
     pub trip: TripId,
     /// The grant.
     pub lease_no: LeaseNo,
-    /// The seat.
+    /// The seat, as its code has it.
     pub seat: SeatNo,
+    /// The numbering that the seat is of.
+    pub layout_version: LayoutVersion,
     /// The legs.
     pub legs: Legs,
     /// What was paid.
@@ -200,6 +203,7 @@ impl CounterState {
                     trip: c.trip,
                     lease_no: c.lease_no,
                     seat: c.seat,
+                    layout_version: c.layout_version,
                     legs: c.legs,
                     fare_minor: c.fare_minor,
                     void: false,

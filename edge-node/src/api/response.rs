@@ -497,7 +497,7 @@ impl TicketLine {
             seat: ticket.seat.0,
             seat_label: trip.map_or_else(
                 || ticket.seat.to_string(),
-                |t| catalogue.seat_label(t, ticket.seat),
+                |t| catalogue.seat_label_under(t, ticket.seat, ticket.layout_version),
             ),
             from_seq: ticket.legs.from().0,
             to_seq: ticket.legs.to().0,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::children::Child;
 use crate::http::{Caller, number, text};
 use crate::station::Place;
+use crate::voice::Who;
 
 const READY_DEADLINE: Duration = Duration::from_mins(1);
 /// How long an answer may take; the driver expects it within a second.
@@ -21,6 +22,10 @@ pub struct Bus {
     data: PathBuf,
     program: PathBuf,
     log: PathBuf,
+    /// Whose program errors name.
+    name: &'static str,
+    /// Further words for `run`.
+    further: Vec<String>,
     running: Option<(Child, Caller)>,
 }
 
@@ -36,12 +41,14 @@ pub struct Seen {
 }
 
 impl Bus {
-    /// Enrols the device with a one-use code.
-    pub fn enrol(place: Place<'_>, code: &str) -> Result<Self> {
+    /// Enrols the device with a one-use code; its files are called `name`.
+    pub fn enrol(place: Place<'_>, who: Who, name: &str, code: &str) -> Result<Self> {
         let bus = Self {
-            data: place.data.join("bus"),
+            data: place.data.join(name),
             program: place.bin_dir.join("mwimule-driver"),
-            log: place.logs.join("bus.log"),
+            log: place.logs.join(format!("{name}.log")),
+            name: who.program(),
+            further: vec![],
             running: None,
         };
         let mut command = Command::new(&bus.program);
@@ -50,14 +57,28 @@ impl Bus {
         Ok(bus)
     }
 
+    /// From its next start on it makes up a drive along the stops of `stops`, at `kmh`, from the
+    /// moment when its trip boards.
+    pub fn will_drive(&mut self, kmh: u32, stops: &str) {
+        let source = format!("drive:{kmh}@{stops}");
+        let week_min = 7 * 24 * 60;
+        self.further = vec![
+            "--gps".to_owned(),
+            source,
+            "--gps-before-min".to_owned(),
+            week_min.to_string(),
+        ];
+    }
+
     /// Starts the program.
     pub fn start(&mut self) -> Result<()> {
         let mut command = Command::new(&self.program);
         command
             .args(["--json", "run", "--data-dir"])
             .arg(&self.data)
-            .args(["--http", "127.0.0.1:0"]);
-        let mut child = Child::start("the driver's device", &mut command, &self.log)?;
+            .args(["--http", "127.0.0.1:0"])
+            .args(&self.further);
+        let mut child = Child::start(self.name, &mut command, &self.log)?;
         let base = child
             .line(READY_DEADLINE, |line| {
                 serde_json::from_str::<Value>(line).ok()
@@ -72,7 +93,7 @@ impl Bus {
     fn running(&self) -> Result<&(Child, Caller)> {
         self.running
             .as_ref()
-            .context("the driver's device is not running")
+            .with_context(|| format!("{} is not running", self.name))
     }
 
     /// Where its API is.
@@ -108,7 +129,7 @@ impl Bus {
         let (child, _) = self
             .running
             .as_mut()
-            .context("the driver's device is not running")?;
+            .with_context(|| format!("{} is not running", self.name))?;
         child.type_line(qr)?;
         let answer = child.line(ANSWER_DEADLINE, |line| {
             if line.starts_with("NOT CHECKED") {
@@ -140,7 +161,7 @@ impl Bus {
     pub fn check(&mut self) -> Result<()> {
         match &mut self.running {
             Some((child, _)) => child.check().map_err(|error| child.blame(error)),
-            None => bail!("the driver's device is not running"),
+            None => bail!("{} is not running", self.name),
         }
     }
 }

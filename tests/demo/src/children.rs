@@ -25,6 +25,8 @@ pub struct Child {
     process: std::process::Child,
     lines: Receiver<String>,
     log: PathBuf,
+    /// Whether it was asked to end: a second word would cut its goodbyes short.
+    asked: bool,
 }
 
 impl Child {
@@ -56,6 +58,7 @@ impl Child {
             process,
             lines,
             log: log.to_owned(),
+            asked: false,
         })
     }
 
@@ -106,23 +109,35 @@ impl Child {
         Ok(self.process.wait()?)
     }
 
+    /// Asks it to end, and waits for nothing.
+    pub fn ask_to_end(&mut self) -> Result<()> {
+        if !self.asked {
+            let pid = Pid::from_raw(self.process.id() as i32);
+            let told = kill(pid, Signal::SIGINT);
+            told.with_context(|| format!("{} is gone", self.name))?;
+            self.asked = true;
+        }
+        Ok(())
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.process.try_wait()?)
+    }
+
     /// Asks it to end, and insists after a while; false if it had to be forced.
     pub fn stop(&mut self) -> bool {
-        let pid = Pid::from_raw(self.process.id() as i32);
         let began = Instant::now();
-        let mut asked = false;
         loop {
             if let Ok(Some(_)) = self.process.try_wait() {
                 return true;
             }
-            if !asked {
-                asked = kill(pid, Signal::SIGINT).is_ok();
-            }
+            // Gone in between is what is wanted.
+            let _ = self.ask_to_end();
             if began.elapsed() > STOP_DEADLINE {
                 let _ = self.kill();
                 return false;
             }
-            // tidy-allow-sleep: between two looks, deadline above
             // tidy-allow-sleep: between two looks at a process
             std::thread::sleep(POLL);
         }

@@ -73,6 +73,19 @@ impl Caller {
         self.answer("POST", path, response)
     }
 
+    /// PUT with further headers; any status.
+    pub fn put(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer> {
+        let mut request = self.agent.put(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send_json(body);
+        self.answer("PUT", path, response)
+    }
+
     /// GET that must succeed.
     pub fn fetch(&self, path: &str) -> Result<Value> {
         self.get(path)?.good("GET", path)

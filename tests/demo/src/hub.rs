@@ -1,23 +1,26 @@
 //! The central office: the `mwimule-hub` program, its command line and its HTTP API.
 
+mod cli;
+
+pub use cli::{Cli, Serving};
+
 use std::net::{TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::process::ExitStatus;
 
 use anyhow::{Context as _, Result};
+use domain::ticket::parse_qr;
 use serde_json::{Value, json};
 
-use crate::children::{Child, run};
+use crate::children::Child;
 use crate::http::{Answer, Caller, list, number, text};
 use crate::operators::Moved;
 use crate::people::Party;
 use crate::report::{KeyLine, TicketLine};
-use crate::station::Place;
 
-const READY_DEADLINE: Duration = Duration::from_mins(2);
 /// How many rows one page of a list has.
 const PAGE_ROWS: usize = 500;
+/// Any version: nobody else changes things in the demo.
+const ANY_VERSION: (&str, &str) = ("if-match", "*");
 
 /// The company of the story.
 pub const COMPANY: &str = "Mwimule Coaches";
@@ -32,15 +35,8 @@ pub struct Hub {
     public: Caller,
     /// Its database.
     pub postgres_url: String,
+    token: String,
     cli: Cli,
-}
-
-/// The hub's command line.
-#[derive(Debug, Clone)]
-pub struct Cli {
-    program: PathBuf,
-    data: PathBuf,
-    log: PathBuf,
 }
 
 /// A trip as the hub lists it.
@@ -65,6 +61,19 @@ pub struct Booking {
     pub tickets: Vec<(String, String)>,
     /// In minor units.
     pub total_minor: i64,
+    /// What is painted on its seats.
+    pub labels: Vec<String>,
+}
+
+/// A seat of a trip, as the hub knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Its number.
+    pub number: i64,
+    /// What is painted on it.
+    pub label: String,
+    /// The first stretch of it that is for sale: from a stop to a stop, counted from 0.
+    pub free: Option<(usize, usize)>,
 }
 
 /// A UDP address that nobody uses: the relay must know the hub's before the hub runs.
@@ -79,77 +88,6 @@ pub fn free_tcp_address() -> Result<String> {
     Ok(socket.local_addr()?.to_string())
 }
 
-/// Where the hub listens, and what it is told.
-#[derive(Debug, Clone, Copy)]
-pub struct Serving<'a> {
-    /// For people and programs.
-    pub http: &'a str,
-    /// For devices.
-    pub quic: &'a str,
-    /// Where devices are told to reach it.
-    pub public: &'a str,
-    /// Its settings.
-    pub config: &'a Path,
-}
-
-impl Cli {
-    /// The command line of a hub that keeps its data in the demo's folder.
-    pub fn new(place: Place<'_>) -> Self {
-        Self {
-            program: place.bin_dir.join("mwimule-hub"),
-            data: place.data.join("hub"),
-            log: place.logs.join("hub-commands.log"),
-        }
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        command
-            .arg("--json")
-            .arg("--data-dir")
-            .arg(&self.data)
-            .args(words);
-        command
-    }
-
-    /// Runs one command to its end and gives its answer.
-    pub fn run(&self, words: &[&str]) -> Result<Value> {
-        let printed = run(&mut self.command(words), &self.log)?;
-        let last = printed.lines().last().unwrap_or_default();
-        serde_json::from_str(last)
-            .with_context(|| format!("`mwimule-hub {}` did not answer in JSON", words.join(" ")))
-    }
-
-    /// Starts the hub.
-    pub fn serve(self, logs: &Path, serving: Serving<'_>, token: &str) -> Result<Hub> {
-        let config = serving.config.to_str();
-        let words = [
-            "serve",
-            "--http",
-            serving.http,
-            "--quic",
-            serving.quic,
-            "--public-addr",
-            serving.public,
-            "--config",
-            config.context("the demo's folder has a name that is no text")?,
-        ];
-        let mut child = Child::start("the hub", &mut self.command(&words), &logs.join("hub.log"))?;
-        let ready = child.line(READY_DEADLINE, |line| {
-            serde_json::from_str::<Value>(line).ok()
-        });
-        let ready = ready.map_err(|error| child.blame(error))?;
-        let base = text(&ready, "hub_url")?;
-        Ok(Hub {
-            office: Caller::new(&base, Some(token)),
-            public: Caller::new(&base, None),
-            postgres_url: text(&ready, "postgres_url")?,
-            child,
-            cli: self,
-        })
-    }
-}
-
 impl Hub {
     /// Where its page is.
     pub fn url(&self) -> String {
@@ -159,6 +97,56 @@ impl Hub {
     /// Its command line.
     pub fn cli(&self) -> &Cli {
         &self.cli
+    }
+
+    /// Asks it to end in its own time: it drains first.
+    pub fn ask_to_end(&mut self) -> Result<()> {
+        self.child.ask_to_end()
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.ended()
+    }
+
+    /// What everybody may see, for a caller of its own.
+    pub fn public(&self) -> Caller {
+        self.public.clone()
+    }
+
+    /// The office does something; the same `key` does it once.
+    pub fn order(&self, key: &str, path: &str, body: &Value) -> Result<Value> {
+        let headers = [("idempotency-key", key), ANY_VERSION];
+        self.office
+            .post(path, &headers, body)
+            .and_then(|answer| answer.good("POST", path))
+            .map_err(|error| self.child.blame(error))
+    }
+
+    /// The office puts something in place of what is there.
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        self.office
+            .put(path, &[ANY_VERSION], body)
+            .and_then(|answer| answer.good("PUT", path))
+            .map_err(|error| self.child.blame(error))
+    }
+
+    /// The seats of a trip, by number.
+    pub fn seats(&self, trip: i64) -> Result<Vec<Seat>> {
+        let map = self.fetch(&format!("/trips/{trip}/seats"))?;
+        let seat = |seat: &Value| {
+            let runs = list(seat, "runs")?.iter();
+            let mut free = runs.filter(|run| run["state"] == "free").map(|run| {
+                let stop = |end| anyhow::Ok(usize::try_from(number(run, end)?)?);
+                anyhow::Ok((stop("from")?, stop("to")?))
+            });
+            Ok(Seat {
+                number: number(seat, "seat")?,
+                label: text(seat, "label")?,
+                free: free.next().transpose()?,
+            })
+        };
+        list(&map, "seats")?.iter().map(seat).collect()
     }
 
     /// GET as the office.
@@ -207,10 +195,12 @@ impl Hub {
         self.rows(&format!("/tickets?trip={trip}"))?
             .iter()
             .map(|row| {
+                let qr = text(row, "qr")?;
                 Ok(TicketLine {
-                    qr: text(row, "qr")?,
+                    seat: printed_seat(&qr)?,
+                    qr,
                     trip: number(row, "trip")?,
-                    seat: number(row, "seat")?,
+                    seat_today: number(row, "seat")?,
                     from: number(row, "from")?,
                     to: number(row, "to")?,
                     issuer: text(row, "issuer")?,
@@ -260,7 +250,7 @@ impl Hub {
         journey: (&str, &str),
         party: &Party,
     ) -> Result<Answer> {
-        let mut body = booking_asked(trip, journey, party);
+        let mut body = booking_asked(trip, journey, party, &[]);
         body["pay"] = json!("cash");
         self.office
             .post("/bookings", &[("idempotency-key", key)], &body)
@@ -290,7 +280,19 @@ impl Hub {
         journey: (&str, &str),
         party: &Party,
     ) -> Result<Booking> {
-        let body = booking_asked(trip, journey, party);
+        self.book_seats(key, trip, journey, party, &[])
+    }
+
+    /// The same with chosen seats, by number, for the first of them.
+    pub fn book_seats(
+        &self,
+        key: &str,
+        trip: i64,
+        journey: (&str, &str),
+        party: &Party,
+        seats: &[i64],
+    ) -> Result<Booking> {
+        let body = booking_asked(trip, journey, party, seats);
         Booking::of(&self.post(key, "/bookings", &body)?)
     }
 
@@ -322,12 +324,27 @@ impl Hub {
     }
 }
 
-fn booking_asked(trip: i64, (from, to): (&str, &str), party: &Party) -> Value {
-    let passengers: Vec<&str> = party.passengers.iter().map(|p| p.class).collect();
+fn booking_asked(trip: i64, (from, to): (&str, &str), party: &Party, seats: &[i64]) -> Value {
+    let passengers: Vec<Value> = party
+        .passengers
+        .iter()
+        .enumerate()
+        .map(|(i, p)| match seats.get(i) {
+            Some(seat) => json!({"class": p.class, "seat": seat}),
+            None => json!(p.class),
+        })
+        .collect();
+    let name = &party.passengers[0].name;
     json!({
         "trip": trip, "from": from, "to": to, "passengers": passengers,
-        "contact": {"name": party.passengers[0].name, "phone": party.phone},
+        "contact": {"name": name, "phone": party.phone, "email": party.email},
     })
+}
+
+/// The seat that a ticket's code names.
+fn printed_seat(qr: &str) -> Result<i64> {
+    let signed = parse_qr(qr).context("the hub has a ticket whose code cannot be read")?;
+    Ok(i64::from(signed.claim.seat.0))
 }
 
 impl Booking {
@@ -341,6 +358,10 @@ impl Booking {
                 .map(|t| Ok((text(t, "ticket")?, text(t, "qr")?)))
                 .collect::<Result<_>>()?,
             total_minor: number(answer, "total_minor")?,
+            labels: list(answer, "seats")?
+                .iter()
+                .map(|s| text(s, "seat_label"))
+                .collect::<Result<_>>()?,
         })
     }
 }

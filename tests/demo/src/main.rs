@@ -2,18 +2,22 @@
 //! programs. `cargo xtask demo` builds them and starts it; see docs/demo.md.
 
 mod bus;
+mod cache;
 mod children;
 mod dice;
 mod forgery;
 mod http;
 mod hub;
+mod messages;
 mod operators;
 mod patience;
 mod people;
+mod readers;
 mod relay;
 mod report;
 mod station;
 mod story;
+mod stream;
 mod voice;
 mod world;
 
@@ -36,7 +40,8 @@ const EXIT_INTERRUPTED: u8 = 130;
 #[derive(Debug, Parser)]
 #[command(name = "demo")]
 struct Arguments {
-    /// The folder with mwimule-hub, mwimule-edge, mwimule-driver, udp-relay, sim-momo and sim-card.
+    /// The folder with mwimule-hub, mwimule-edge, mwimule-driver, udp-relay, sim-momo,
+    /// sim-card and sim-sms.
     #[arg(long, value_name = "DIR")]
     bin_dir: PathBuf,
     /// Where everything is kept; must not hold another demo.
@@ -118,6 +123,24 @@ fn stay(mut world: World, data: &std::path::Path) -> Result<()> {
         Who::Driver,
         &format!("device           {}/status", world.bus.url()),
     );
+    if let Some(coach) = &world.coach {
+        voice.tell(
+            Who::Coach,
+            &format!("device           {}/status", coach.url()),
+        );
+    }
+    if let Some(second) = &world.second {
+        voice.tell(
+            Who::Second,
+            &format!("API              {}/docs", second.url()),
+        );
+    }
+    if let Some(path) = &world.follow_path {
+        voice.tell(
+            Who::Customer,
+            &format!("where is the bus {}{path}", world.hub.url()),
+        );
+    }
     let [momo, card] = world.operators.urls();
     voice.tell(
         Who::Bank,
@@ -126,6 +149,13 @@ fn stay(mut world: World, data: &std::path::Path) -> Result<()> {
     voice.tell(
         Who::Bank,
         &format!("cards            {card}/_control/ledger"),
+    );
+    voice.tell(
+        Who::Phone,
+        &format!(
+            "SMS and e-mail   {}/_control/messages",
+            world.messages.url()
+        ),
     );
     Voice::row(&format!("files and logs   {}", data.display()));
     Voice::row("Ctrl-C stops everything.");

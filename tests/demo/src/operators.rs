@@ -1,6 +1,5 @@
 //! Who takes the customers' money: a mobile-money operator and a card operator, as programs.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -78,19 +77,17 @@ impl Operators {
         })
     }
 
-    /// Writes the hub's settings for both, with the operators' credentials for tests.
-    pub fn write_settings(&self, file: &Path, hub_url: &str) -> Result<()> {
+    /// The hub's settings for both, with the operators' credentials for tests.
+    pub fn settings(&self, hub_url: &str) -> String {
         let keys = "subscription_key = \"sim-subscription\"\n\
             api_user = \"00000000-0000-4000-8000-000000000001\"\napi_key = \"sim-api-key\"\n";
-        let settings = format!(
+        format!(
             "[momo]\nurl = \"{}\"\ncallback_url = \"{hub_url}\"\n\n[momo.collection]\n{keys}\n\
              [momo.disbursement]\n{keys}\n[card]\nurl = \"{}\"\nsecret_key = \"sk_test_sim\"\n\
              webhook_secrets = [\"whsec_sim_card\"]\n",
             self.momo.caller.base(),
             self.card.caller.base(),
-        );
-        std::fs::write(file, settings)
-            .with_context(|| format!("could not write {}", file.display()))
+        )
     }
 
     /// The next payment by mobile money is made, and the hub is not told.

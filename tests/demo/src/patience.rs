@@ -57,7 +57,6 @@ impl Patience {
                     "waited {} s for {what}, in vain: {missing}",
                     deadline.as_secs()
                 ),
-                // tidy-allow-sleep: between two looks
                 // tidy-allow-sleep: between two looks at a condition
                 Err(_) => std::thread::sleep(POLL),
             }
@@ -68,7 +67,6 @@ impl Patience {
     pub fn until_interrupted(&self, mut look: impl FnMut() -> Result<()>) -> Result<()> {
         while self.check().is_ok() {
             look()?;
-            // tidy-allow-sleep: between two looks
             // tidy-allow-sleep: between two looks at a signal
             std::thread::sleep(POLL * 5);
         }

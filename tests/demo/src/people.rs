@@ -42,6 +42,8 @@ pub struct Party {
     pub passengers: Vec<Passenger>,
     /// A phone number to reach them.
     pub phone: String,
+    /// A mailbox to reach them.
+    pub email: String,
 }
 
 impl Party {
@@ -50,21 +52,26 @@ impl Party {
         let family = *dice.pick(&LAST_NAMES);
         let classes =
             std::iter::repeat_n("adult", adults).chain(std::iter::repeat_n("child", children));
-        let passengers = classes
+        let passengers: Vec<Passenger> = classes
             .map(|class| Passenger {
                 name: format!("{} {family}", dice.pick(&FIRST_NAMES)),
                 class,
             })
             .collect();
         let digits = dice.between(1_000_000, 9_999_999);
-        // To the simulated operator the endings 901 to 908 are orders to fail.
+        // To the simulated operators the endings 901 to 908 are orders to fail.
         let digits = match digits % 1_000 {
             900..1_000 => digits - 100,
             _ => digits,
         };
+        let reader = passengers
+            .first()
+            .map_or(family, |p: &Passenger| p.name.as_str());
+        let mailbox = reader.to_lowercase().replace(' ', ".");
         Self {
-            passengers,
             phone: format!("+26097{digits:07}"),
+            email: format!("{mailbox}{digits:07}@mail.example"),
+            passengers,
         }
     }
 

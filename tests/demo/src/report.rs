@@ -10,7 +10,7 @@ use crate::voice::count;
 
 /// The report. Counts named *acknowledged* are of answers that the callers got; everything from
 /// `sales_in_ledger` on was read from the hub and the nodes after the last event had drained.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// What the story was told with.
     pub seed: u64,
@@ -44,6 +44,40 @@ pub struct Report {
     pub net_in_ledger_minor: i64,
     /// The driver's answers, by answer.
     pub scans: BTreeMap<&'static str, usize>,
+    /// SMS that arrived on phones.
+    pub sms_delivered: usize,
+    /// E-mails that arrived in mailboxes.
+    pub emails_delivered: usize,
+    /// Bookings that got their tickets.
+    pub bookings_ticketed: usize,
+    /// Of these, how many customers heard of it by exactly one SMS.
+    pub bookings_told_by_sms: usize,
+    /// And by exactly one e-mail.
+    pub bookings_told_by_email: usize,
+    /// Messages owed to people who sit elsewhere since their bus was swapped.
+    pub seat_changes: usize,
+    /// How many of these arrived exactly once.
+    pub seat_changes_told: usize,
+    /// Messages about another seat that nobody was owed.
+    pub seat_changes_stray: usize,
+    /// Live tickets of the trip whose bus was swapped.
+    pub swapped_tickets: usize,
+    /// How many of them that bus found valid and showed the right seat for.
+    pub swapped_tickets_scanned: usize,
+    /// Tickets sold in the old numbers by a counter that could not know, and found another place.
+    pub late_sales_renumbered: usize,
+    /// Positions of the bus that came over the stream.
+    pub positions_streamed: usize,
+    /// How far the bus moved meanwhile, in metres.
+    pub bus_moved_m: i64,
+    /// How old a position was at most when it came, in milliseconds.
+    pub position_age_ms_max: i64,
+    /// Bookings made at the second hub process and paid at the first.
+    pub booked_at_second_hub: usize,
+    /// Requests made while the second process was told to end.
+    pub asked_while_one_stopped: usize,
+    /// How many of them got no good answer.
+    pub refused_while_one_stopped: usize,
     /// Seat-legs that two live tickets of `tickets` share.
     pub double_sold_seat_legs: usize,
     /// Sale commands and bookings that were answered with tickets, each once however often it
@@ -82,8 +116,10 @@ pub struct TicketLine {
     pub qr: String,
     /// The trip's number.
     pub trip: i64,
-    /// The seat's number.
+    /// The seat's number, as its QR code has it.
     pub seat: i64,
+    /// The seat's number on the bus that runs; another one where the bus was swapped.
+    pub seat_today: i64,
     /// The stop where it boards, counted from 0 along the trip.
     pub from: i64,
     /// The stop where it ends; it uses the legs `from..to`.
@@ -124,7 +160,7 @@ pub fn double_sold_seat_legs(tickets: &[TicketLine]) -> usize {
     let mut twice = BTreeSet::new();
     for ticket in tickets.iter().filter(|t| t.state == "live") {
         for leg in ticket.from..ticket.to {
-            let place = (ticket.trip, ticket.seat, leg);
+            let place = (ticket.trip, ticket.seat_today, leg);
             if !taken.insert(place) {
                 twice.insert(place);
             }
@@ -148,7 +184,7 @@ impl Report {
             .iter()
             .filter(|a| self.scans.get(*a).is_some_and(|n| *n > 0))
             .count();
-        vec![
+        let mut claims = vec![
             (
                 self.double_sold_seat_legs == 0,
                 format!(
@@ -221,6 +257,62 @@ impl Report {
                 self.open_conflicts == 0,
                 format!("{} conflicts for the office to settle", self.open_conflicts),
             ),
+        ];
+        claims.extend(self.further_claims());
+        claims
+    }
+
+    /// Messages, the swapped bus, the bus on its way, two processes.
+    fn further_claims(&self) -> [(bool, String); 5] {
+        [
+            (
+                self.bookings_ticketed >= 1
+                    && self.bookings_told_by_sms == self.bookings_ticketed
+                    && self.bookings_told_by_email == self.bookings_ticketed,
+                format!(
+                    "{} got tickets, {} told once by SMS, {} once by e-mail",
+                    count(self.bookings_ticketed, "booking"),
+                    self.bookings_told_by_sms,
+                    self.bookings_told_by_email
+                ),
+            ),
+            (
+                self.seat_changes >= 1
+                    && self.seat_changes_told == self.seat_changes
+                    && self.seat_changes_stray == 0,
+                format!(
+                    "{} owed about other seats, {} came and came once, {} to anybody else",
+                    count(self.seat_changes, "message"),
+                    self.seat_changes_told,
+                    self.seat_changes_stray
+                ),
+            ),
+            (
+                self.swapped_tickets_scanned == self.swapped_tickets
+                    && self.late_sales_renumbered >= 1,
+                format!(
+                    "{} of {} tickets scan on the bus that came instead, {} of them sold in the dark after that",
+                    self.swapped_tickets_scanned, self.swapped_tickets, self.late_sales_renumbered
+                ),
+            ),
+            (
+                self.bus_moved_m >= 300 && self.positions_streamed >= 2,
+                format!(
+                    "a bus was seen to move {} m in {} positions, none older than {} ms",
+                    self.bus_moved_m, self.positions_streamed, self.position_age_ms_max
+                ),
+            ),
+            (
+                self.booked_at_second_hub >= 1
+                    && self.asked_while_one_stopped >= 1
+                    && self.refused_while_one_stopped == 0,
+                format!(
+                    "{} at the second process; of {} while it was restarted {} failed",
+                    count(self.booked_at_second_hub, "booking"),
+                    count(self.asked_while_one_stopped, "request"),
+                    self.refused_while_one_stopped
+                ),
+            ),
         ]
     }
 
@@ -258,11 +350,56 @@ mod tests {
         TicketLine {
             qr: String::new(),
             trip: 1,
-            seat,
+            // What the code says is of no account.
+            seat: 1,
+            seat_today: seat,
             from,
             to,
             issuer: "hub".to_owned(),
             state: state.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_did_not_happen_breaks_its_claim() {
+        let good = Report {
+            bookings_ticketed: 8,
+            bookings_told_by_sms: 8,
+            bookings_told_by_email: 8,
+            seat_changes: 2,
+            seat_changes_told: 2,
+            swapped_tickets: 15,
+            swapped_tickets_scanned: 15,
+            late_sales_renumbered: 1,
+            positions_streamed: 12,
+            bus_moved_m: 330,
+            booked_at_second_hub: 1,
+            asked_while_one_stopped: 100,
+            ..Report::default()
+        };
+        let broken = |change: fn(&mut Report)| {
+            let mut report = good.clone();
+            change(&mut report);
+            let claims = report.further_claims();
+            claims.iter().filter(|(holds, _)| !holds).count()
+        };
+        assert_eq!(broken(|_| {}), 0);
+        let changes: [fn(&mut Report); 12] = [
+            |r| r.bookings_told_by_sms = 7,
+            |r| r.bookings_told_by_email = 9,
+            |r| r.seat_changes_told = 1,
+            |r| r.seat_changes_stray = 1,
+            |r| (r.seat_changes, r.seat_changes_told) = (0, 0),
+            |r| r.swapped_tickets_scanned = 14,
+            |r| r.late_sales_renumbered = 0,
+            |r| r.bus_moved_m = 299,
+            |r| r.positions_streamed = 1,
+            |r| r.booked_at_second_hub = 0,
+            |r| r.asked_while_one_stopped = 0,
+            |r| r.refused_while_one_stopped = 1,
+        ];
+        for (n, change) in changes.into_iter().enumerate() {
+            assert_eq!(broken(change), 1, "change {n}");
         }
     }
 

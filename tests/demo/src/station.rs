@@ -241,7 +241,6 @@ impl Station {
             .take()
             .with_context(|| format!("the station in {} is not running", self.town))?;
         let answer = caller.post_and("/sell", &sell_body(command, order), || {
-            // tidy-allow-sleep: when the power fails is chance, and nothing waits for it
             // tidy-allow-sleep: decides when the power fails, and waits for nothing
             std::thread::sleep(after);
             child.kill().map(drop)
@@ -293,6 +292,14 @@ impl Station {
         let answer = self.fetch("/tickets")?;
         let sold = answer.as_array().context("the tickets are no list")?;
         sold.iter().map(|t| text(t, "id")).collect()
+    }
+
+    /// What its own book calls the seat of a ticket that it sold.
+    pub fn seat_of(&self, ticket: &str) -> Result<String> {
+        let answer = self.fetch("/tickets")?;
+        let sold = answer.as_array().context("the tickets are no list")?;
+        let own = sold.iter().find(|t| t["id"] == ticket);
+        text(own.context("a station forgot a ticket")?, "seat_label")
     }
 
     /// Stops the program; false if it had to be forced.

@@ -19,6 +19,12 @@ pub enum Who {
     Bank,
     /// The network between them.
     Network,
+    /// The second process of the central office.
+    Second,
+    /// The driver of the bus to Livingstone.
+    Coach,
+    /// Phones and mailboxes.
+    Phone,
 }
 
 impl Who {
@@ -31,6 +37,9 @@ impl Who {
             Self::Customer => "customer",
             Self::Bank => "bank",
             Self::Network => "network",
+            Self::Second => "hub 2",
+            Self::Coach => "driver 2",
+            Self::Phone => "phone",
         }
     }
 
@@ -43,6 +52,9 @@ impl Who {
             Self::Driver => "the driver's device",
             Self::Bank => "the operators of mobile money and cards",
             Self::Network => "the relay",
+            Self::Second => "the second hub process",
+            Self::Coach => "the device on the bus to Livingstone",
+            Self::Phone => "the SMS gateway",
         }
     }
 
@@ -55,6 +67,9 @@ impl Who {
             Self::Customer => "1;37",
             Self::Bank => "1;32",
             Self::Network => "1;31",
+            Self::Second => "34",
+            Self::Coach => "36",
+            Self::Phone => "32",
         }
     }
 }

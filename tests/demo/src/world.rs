@@ -1,18 +1,23 @@
 //! Everything that plays in the story, and what the callers count along the way.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::bus::{Bus, Seen};
+use crate::cache::Cache;
 use crate::dice::Dice;
 use crate::hub::{Hub, Trip};
+use crate::messages::Messages;
 use crate::operators::Operators;
 use crate::patience::Patience;
 use crate::people::Party;
+use crate::readers::{Readers, Rider};
 use crate::relay::Relay;
-use crate::station::{Order, Outcome, Station, Ticket};
+use crate::station::{Order, Outcome, Place, Station, Ticket};
+use crate::stream::{Followed, Listener};
 use crate::voice::{Voice, Who, count, enumerated, money};
 
 /// How long news may take to travel.
@@ -52,6 +57,44 @@ pub struct Tally {
     pub refunds_done: usize,
     /// See [`crate::report::Report`].
     pub scans: BTreeMap<&'static str, usize>,
+    /// See [`crate::report::Report`].
+    pub swapped_tickets_scanned: usize,
+    /// See [`crate::report::Report`].
+    pub late_sales_renumbered: usize,
+    /// See [`crate::report::Report`].
+    pub booked_at_second_hub: usize,
+    /// See [`crate::report::Report`].
+    pub asked_while_one_stopped: usize,
+    /// See [`crate::report::Report`].
+    pub refused_while_one_stopped: usize,
+    /// See [`crate::report::Report`].
+    pub bus_followed: Followed,
+    /// Whom the hub owes tickets by SMS and e-mail, and news of another seat.
+    pub readers: Readers,
+}
+
+/// Where everything of the demo is.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// The folder with the programs.
+    pub bin_dir: PathBuf,
+    /// The demo's data folder.
+    pub data: PathBuf,
+    /// Where logs go.
+    pub logs: PathBuf,
+    /// The hub's settings.
+    pub config: PathBuf,
+}
+
+impl Ground {
+    /// The same, to be handed on.
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            bin_dir: &self.bin_dir,
+            data: &self.data,
+            logs: &self.logs,
+        }
+    }
 }
 
 /// Everything that plays. Fields are dropped, and so stopped, from top to bottom: the hub last.
@@ -63,12 +106,28 @@ pub struct World {
     pub kabwe: Station,
     /// The driver's device.
     pub bus: Bus,
+    /// The device on the bus to Livingstone, once there is one.
+    pub coach: Option<Bus>,
     /// The network.
     pub relay: Relay,
     /// Who takes customers' money.
     pub operators: Operators,
+    /// Phones and mailboxes.
+    pub messages: Messages,
+    /// The second process of the office, while there is one.
+    pub second: Option<Hub>,
     /// The office.
     pub hub: Hub,
+    /// What both processes share beside the database.
+    pub cache: Cache,
+    /// Where things are.
+    pub ground: Ground,
+    /// Who travels to Livingstone and is known to the hub before the bus is swapped.
+    pub riders: Vec<Rider>,
+    /// Who follows the bus to Livingstone.
+    pub listener: Option<Listener>,
+    /// Where everybody with the link sees it.
+    pub follow_path: Option<String>,
     /// The trip that the story is about: Lusaka to Solwezi.
     pub trip: Trip,
     /// Another bus: Lusaka to Livingstone.
@@ -186,17 +245,18 @@ impl World {
         Ok(seen)
     }
 
-    /// Events on all three devices that the hub has not stored, by their own logs.
-    pub fn unsynced(&self) -> Result<[i64; 3]> {
+    /// Events on all devices that the hub has not stored, by their own logs.
+    pub fn unsynced(&self) -> Result<[i64; 4]> {
         Ok([
             self.lusaka.unsynced()?,
             self.kabwe.unsynced()?,
             self.bus.unsynced()?,
+            self.coach.as_ref().map_or(Ok(0), Bus::unsynced)?,
         ])
     }
 
     /// Waits until the hub has everything.
-    pub fn drain(&self, mut progress: impl FnMut([i64; 3])) -> Result<()> {
+    pub fn drain(&self, mut progress: impl FnMut([i64; 4])) -> Result<()> {
         self.patience.until(
             "the devices to be in step with the hub",
             NEWS_DEADLINE,
@@ -204,9 +264,10 @@ impl World {
                 let left = self.unsynced()?;
                 progress(left);
                 Ok(match left {
-                    [0, 0, 0] => Ok(()),
-                    [lusaka, kabwe, bus] => Err(format!(
-                        "events not yet at the hub: Lusaka {lusaka}, Kabwe {kabwe}, bus {bus}"
+                    [0, 0, 0, 0] => Ok(()),
+                    [lusaka, kabwe, bus, coach] => Err(format!(
+                        "events not yet at the hub: Lusaka {lusaka}, Kabwe {kabwe}, bus {bus}, \
+                         the bus to Livingstone {coach}"
                     )),
                 })
             },
@@ -219,19 +280,35 @@ impl World {
         self.lusaka.check()?;
         self.kabwe.check()?;
         self.bus.check()?;
+        if let Some(coach) = &mut self.coach {
+            coach.check()?;
+        }
+        if let Some(second) = &mut self.second {
+            second.check()?;
+        }
         self.operators.check()?;
+        self.messages.check()?;
+        self.cache.child.check()?;
         self.relay.child.check()
     }
 
     /// Stops every program, the hub last.
     pub fn stop(mut self) -> Result<()> {
+        if let Some(second) = &mut self.second {
+            // It takes its time while the others end.
+            second.ask_to_end()?;
+        }
         let stopped = [
             self.lusaka.stop(),
             self.kabwe.stop(),
             self.bus.stop(),
+            self.coach.as_mut().is_none_or(Bus::stop),
             self.relay.child.stop(),
             self.operators.stop(),
+            self.messages.stop(),
+            self.second.as_mut().is_none_or(Hub::stop),
             self.hub.stop(),
+            self.cache.child.stop(),
         ];
         if stopped.contains(&false) {
             bail!("not every program stopped when it was asked to");
@@ -260,6 +337,11 @@ pub fn stop_name(code: &str) -> &str {
         "LVI" => "Livingstone",
         "MAZ" => "Mazabuka",
         "CHO" => "Choma",
+        "KAF" => "Kafue",
+        "MON" => "Monze",
+        "KAL" => "Kalomo",
+        "ZIM" => "Zimba",
+        "CHB" => "Chibombo",
         other => other,
     }
 }

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use system_tests::http::{list, text};
-use system_tests::{Caller, Edge, Hub, Place, Postgres, story, until};
+use system_tests::{Caller, Edge, Hub, Place, Postgres, Redis, story, until};
 
 const DEADLINE: Duration = Duration::from_secs(40);
 /// Far beyond what a test waits: it ends only because it was told a second time.
@@ -102,6 +102,44 @@ fn what_one_process_does_reaches_a_node_and_a_session_at_another() -> Result<()>
         bus.stop()?;
         api.stop()?;
         rest.stop()
+    })
+}
+
+#[test]
+fn a_process_that_joins_an_embedded_database_hears_what_its_owner_does() -> Result<()> {
+    story(|place| {
+        let redis = Redis::start(place)?;
+        let told = ["--roles", "api,worker", "--redis-url", &redis.url()];
+        let mut owner = Hub::found_with(place, "owner", &told)?;
+        let shared = [
+            ("MWIMULE_DATABASE_URL", owner.postgres_url().to_owned()),
+            ("MWIMULE_SECRETS_DIR", owner.data().display().to_string()),
+            ("MWIMULE_REDIS_URL", redis.url()),
+        ];
+        let mut joined = beside(place, "joined", &shared, &[("MWIMULE_ROLES", "sync")])?;
+        joined.start()?;
+        let trip = owner.trips_from("LUN")?.swap_remove(0);
+        let number = trip.id.to_string();
+        let words = ["--name", "bus", "--kind", "onboard", "--trip", &number];
+        let code = owner.code(joined.quic(), &words)?;
+        let mut bus = Edge::enrol(place, "mwimule-driver", "bus", &code)?;
+        bus.start()?;
+        until("the bus to know its trip", DEADLINE, || {
+            let knows = bus.knows(trip.id)?;
+            Ok(knows.then_some(()).ok_or_else(|| "not yet".to_owned()))
+        })?;
+        let (from, to) = (&trip.stops[0], &trip.stops[1]);
+        let sold = sell(&owner.office(), trip.id, (from, to), "first")?;
+        let qr = text(&list(&sold, "tickets")?[0], "qr")?;
+        until("the bus to list what the owner sold", DEADLINE, || {
+            let body = json!({"trip": trip.id, "text": qr});
+            let told = bus.caller()?.post("/explain", &body)?;
+            let listed = told.body["answer"] == "valid";
+            Ok(listed.then_some(()).ok_or_else(|| told.body.to_string()))
+        })?;
+        bus.stop()?;
+        joined.stop()?;
+        owner.stop()
     })
 }
 

@@ -110,6 +110,10 @@ fn a_station_sells_from_its_lease_in_its_own_numbers_and_prints_the_label_of_tod
         shown.seat_label, "B3",
         "shown again, it says the seat of today"
     );
+    let listed = crate::api::tickets(&engine);
+    let id = dark.tickets[0].id.to_string();
+    let line = listed.iter().find(|line| line.id == id).unwrap();
+    assert_eq!(line.seat_label, "B3", "so does the list");
     let company = cursor(BucketId::Company, 5);
     engine.apply_bucket(&company, &swapped(true), NOW).unwrap();
     let last = sell(&mut engine, 6, order("LUN", "NDO", &[None])).unwrap();

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::phones;
 use crate::http::{list, number, text};
 use crate::report::{Report, ShiftLine, TicketLine, double_sold_seat_legs};
 use crate::voice::{Voice, money};
@@ -33,6 +34,9 @@ pub fn reconcile(world: &mut World, seed: u64, shifts: Vec<ShiftLine>) -> Result
     for conflict in &conflicts {
         Voice::row(&text(conflict, "reason")?);
     }
+    phones::everything_arrives(world)?;
+    let delivered = world.tally.readers.look(&world.messages)?;
+    let (sms, mail) = (world.messages.sms()?, world.messages.mail()?);
     let (momo, cards) = (world.operators.mobile_money()?, world.operators.cards()?);
     let cleared = world.hub.cleared()?;
     let tally = world.tally.clone();
@@ -53,6 +57,26 @@ pub fn reconcile(world: &mut World, seed: u64, shifts: Vec<ShiftLine>) -> Result
         net_at_operators_minor: momo.net_minor + cards.net_minor,
         net_in_ledger_minor: cleared.net_minor,
         scans: tally.scans,
+        sms_delivered: sms.len(),
+        emails_delivered: mail.len(),
+        bookings_ticketed: delivered.bookings,
+        bookings_told_by_sms: delivered.by_sms,
+        bookings_told_by_email: delivered.by_email,
+        seat_changes: delivered.seat_changes,
+        seat_changes_told: delivered.seat_changes_told,
+        seat_changes_stray: delivered.seat_changes_stray,
+        swapped_tickets: tickets
+            .iter()
+            .filter(|t| t.trip == world.other_trip.id && t.state == "live")
+            .count(),
+        swapped_tickets_scanned: tally.swapped_tickets_scanned,
+        late_sales_renumbered: tally.late_sales_renumbered,
+        positions_streamed: tally.bus_followed.positions,
+        bus_moved_m: tally.bus_followed.moved_m(),
+        position_age_ms_max: tally.bus_followed.age_ms_max,
+        booked_at_second_hub: tally.booked_at_second_hub,
+        asked_while_one_stopped: tally.asked_while_one_stopped,
+        refused_while_one_stopped: tally.refused_while_one_stopped,
         double_sold_seat_legs: double_sold_seat_legs(&tickets),
         acknowledged_sales: tally.acknowledged_sales,
         acknowledged_tickets: tally.tickets_sold_offline

@@ -11,7 +11,7 @@ use crate::world::{NEWS_DEADLINE, Town, Wish, World, first, seats, stop_name};
 const LUSAKA_TO_SOLWEZI: usize = 26;
 const LUSAKA_TO_KABWE: usize = 16;
 const KABWE_TO_SOLWEZI: usize = 22;
-const LUSAKA_TO_LIVINGSTONE: usize = 14;
+const LUSAKA_TO_LIVINGSTONE: usize = 22;
 
 /// How many tickets both counters sell while they are alone.
 const SOLD_OFFLINE_ENOUGH: usize = 64;

@@ -145,6 +145,8 @@ pub fn sell_out(world: &mut World) -> Result<()> {
         let booking = Booking::of(&answer.good("POST", "/bookings")?)?;
         world.tally.acknowledged_sales += 1;
         world.tally.tickets_booked_online += booking.tickets.len();
+        let readers = &mut world.tally.readers;
+        readers.are_owed_tickets(&booking.reference, &party);
         world.voice.tell(
             Who::Customer,
             &format!(

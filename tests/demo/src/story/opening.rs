@@ -2,24 +2,29 @@
 
 use anyhow::{Context as _, Result, bail};
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use serde_json::json;
 
 use crate::bus::Bus;
+use crate::cache::Cache;
 use crate::dice::Dice;
 use crate::http::text;
 use crate::hub::{COMPANY, Cli, Hub, Serving, Trip, free_tcp_address, free_udp_address};
+use crate::messages::Messages;
 use crate::operators::Operators;
 use crate::patience::Patience;
 use crate::relay::Relay;
 use crate::station::{Place, Station};
 use crate::voice::{Voice, Who};
-use crate::world::{Tally, World};
+use crate::world::{Ground, Tally, World};
 
 /// Whose local time the timetable is in.
 const ZONE: &str = "Africa/Lusaka";
 /// How long before its departure a bus is still taken for the story.
 const LEAD: SignedDuration = SignedDuration::from_hours(2);
+/// How long before its departure a boarding bus may be followed; a week, as much as there is.
+const FOLLOWED_BEFORE_MIN: u32 = 7 * 24 * 60;
 /// The timetable, in the checkout that the demo was built in.
-const TIMETABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/zambia-gtfs");
+pub const TIMETABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/zambia-gtfs");
 
 /// Brings everything up.
 pub fn raise(place: Place<'_>, voice: Voice, patience: Patience, dice: Dice) -> Result<World> {
@@ -29,10 +34,15 @@ pub fn raise(place: Place<'_>, voice: Voice, patience: Patience, dice: Dice) -> 
     patience.check()?;
     let quic = free_udp_address()?;
     let relay = Relay::start(place.bin_dir, place.logs, &quic)?;
+    let cache = Cache::start(place)?;
     let http = free_tcp_address()?;
-    let operators = Operators::start(place, &format!("http://{http}"))?;
+    let hub_url = format!("http://{http}");
+    let operators = Operators::start(place, &hub_url)?;
+    let messages = Messages::start(place, &hub_url)?;
     let config = place.data.join("hub.toml");
-    operators.write_settings(&config, &format!("http://{http}"))?;
+    let settings = operators.settings(&hub_url) + &messages.settings() + &cache_settings(&cache);
+    std::fs::write(&config, settings)
+        .with_context(|| format!("could not write {}", config.display()))?;
     let serving = Serving {
         http: &http,
         quic: &quic,
@@ -55,7 +65,18 @@ pub fn raise(place: Place<'_>, voice: Voice, patience: Patience, dice: Dice) -> 
         Who::Bank,
         "a mobile-money operator and a card operator are up, as the real ones speak",
     );
+    voice.tell(
+        Who::Phone,
+        "so are an SMS gateway and a mail server; what arrives there can be read",
+    );
     patience.check()?;
+    hub.put(
+        "/tracking/settings",
+        &json!({
+            "before_min": FOLLOWED_BEFORE_MIN, "keep_days": 30, "moves_trips": false,
+            "publish_positions": true,
+        }),
+    )?;
     let trip = next_bus(&hub, "LUN", "SOL")?;
     let other_trip = next_bus(&hub, "LUN", "LVI")?;
     voice.tell(
@@ -94,7 +115,7 @@ pub fn raise(place: Place<'_>, voice: Voice, patience: Patience, dice: Dice) -> 
         &id,
     ];
     let (_, code) = admit(&hub, &words)?;
-    let mut bus = Bus::enrol(place, &code)?;
+    let mut bus = Bus::enrol(place, Who::Driver, "bus", &code)?;
     bus.start()?;
     voice.tell(
         Who::Driver,
@@ -104,9 +125,22 @@ pub fn raise(place: Place<'_>, voice: Voice, patience: Patience, dice: Dice) -> 
         lusaka,
         kabwe,
         bus,
+        coach: None,
         relay,
         operators,
+        messages,
+        second: None,
         hub,
+        cache,
+        ground: Ground {
+            bin_dir: place.bin_dir.to_owned(),
+            data: place.data.to_owned(),
+            logs: place.logs.to_owned(),
+            config,
+        },
+        riders: vec![],
+        listener: None,
+        follow_path: None,
         trip,
         other_trip,
         cut_off: false,
@@ -115,6 +149,11 @@ pub fn raise(place: Place<'_>, voice: Voice, patience: Patience, dice: Dice) -> 
         dice,
         patience,
     })
+}
+
+/// What lets a second process join this one.
+fn cache_settings(cache: &Cache) -> String {
+    format!("\n[redis]\nurl = \"{}\"\n", cache.url)
 }
 
 /// Founds the company and reads its timetable; gives the office's token.
@@ -159,7 +198,7 @@ fn departure(trip: &Trip) -> Result<Timestamp> {
 }
 
 /// `tomorrow at 05:00`.
-fn local(at: Timestamp) -> Result<String> {
+pub fn local(at: Timestamp) -> Result<String> {
     let (at, now) = (at.in_tz(ZONE)?, Timestamp::now().in_tz(ZONE)?);
     let day = match (at.date() - now.date()).get_days() {
         0 => "today",
@@ -170,7 +209,7 @@ fn local(at: Timestamp) -> Result<String> {
 }
 
 /// Has the office make a code for a device; gives the node's number and the code.
-fn admit(hub: &Hub, words: &[&str]) -> Result<(String, String)> {
+pub fn admit(hub: &Hub, words: &[&str]) -> Result<(String, String)> {
     let command = [&["node", "enrol", "--company", COMPANY], words].concat();
     let answer = hub.cli().run(&command)?;
     Ok((text(&answer, "node")?, text(&answer, "code")?))

@@ -182,5 +182,9 @@ fn ticketed(world: &mut World, booked: &Booked) -> Result<usize> {
     }
     world.tally.acknowledged_sales += 1;
     world.tally.tickets_booked_online += tickets;
+    world
+        .tally
+        .readers
+        .are_owed_tickets(&booking.reference, &booked.party);
     Ok(tickets)
 }

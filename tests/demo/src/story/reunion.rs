@@ -11,7 +11,7 @@ use crate::world::{NEWS_DEADLINE, Town, World};
 pub fn mend(world: &mut World) -> Result<()> {
     world.voice.chapter("The network is back");
     let voice = world.voice;
-    let [lusaka, kabwe, bus] = world.unsynced()?;
+    let [lusaka, kabwe, bus, _] = world.unsynced()?;
     let swallowed = world.relay.swallowed()?;
     if lusaka == 0 || kabwe == 0 || bus == 0 || swallowed == 0 {
         bail!("the devices were not alone: something got through");
