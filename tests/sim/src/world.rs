@@ -1,6 +1,7 @@
 //! The world: what there is, one step after the other, and the laws after each.
 
 mod acts;
+mod door;
 mod pump;
 mod setup;
 
