@@ -6,15 +6,15 @@ use domain::event::{
     uuid_v7,
 };
 use domain::ids::{
-    CommandId, Issuer, LeaseEpoch, LeaseNo, RequestId, SaleOrdinal, SeatNo, Seq, ShiftNo, StopSeq,
-    TicketId,
+    CommandId, Issuer, LayoutVersion, LeaseEpoch, LeaseNo, RequestId, SaleOrdinal, SeatNo, Seq,
+    ShiftNo, StopSeq, TicketId,
 };
 use domain::ingest::TicketState;
 use domain::lease::{LeaseRequest, SeatWant};
 use domain::ledger::{Account, Entry, EntryKind, sale_postings};
 use domain::money::{Currency, Minor};
 use domain::passenger::PassengerClass;
-use domain::ticket::{Suite, TicketClaim, sign_ticket, signing_kid};
+use domain::ticket::{Suite, TicketClaim, parse_qr, sign_ticket, signing_kid};
 use edge_node::engine::{Command, IssuedTicket, Outcome, Personal, SellOrder};
 use edge_node::store::{CommitFault, Disk, EventRow, Store};
 use sync_protocol::session::EdgeInput;
@@ -51,6 +51,8 @@ impl World {
             } => self.top_up(node, trip, to, count),
             Op::Surrender { node, nth } => self.surrender(node, nth),
             Op::Book { trip, from, to } => self.book(trip, from, to).is_some(),
+            Op::SwapBus { trip, layout } => self.swap_bus(trip, layout),
+            Op::UndoSwap { nth } => self.undo_swap(nth),
             Op::SellOutsideLease { node, trip, seat } => {
                 self.sell_outside_lease(node, trip, seat).is_some()
             }
@@ -109,12 +111,20 @@ impl World {
     }
 
     fn hand_out(&mut self, index: u8, ticket: &IssuedTicket) {
+        let claim = match parse_qr(&ticket.qr) {
+            Ok(signed) => signed.claim,
+            Err(error) => {
+                let what = format!("ticket {}: {error}", ticket.id);
+                return self.violate("every ticket can be read", what);
+            }
+        };
         self.truth.hand_out(
             ticket.id,
             Held {
                 qr: ticket.qr.clone(),
                 trip: ticket.trip,
-                seat: ticket.seat,
+                seat: claim.seat,
+                under: claim.layout_version,
                 legs: ticket.legs,
                 node: Some(index),
                 void: ticket.void,
@@ -309,7 +319,7 @@ impl World {
         let from = StopSeq(from % known.leg_count());
         let to = StopSeq(from.0 + 1 + to % (known.leg_count() - from.0));
         let legs = known.legs(from, to)?;
-        let layout_version = known.layout_version;
+        let layout_version = known.numbering();
         let inventory = self.hub.inventory(id)?;
         if inventory.frozen {
             return None;
@@ -344,6 +354,7 @@ impl World {
         self.hub.disk.ledger.push(entry);
         let stored = HubTicket {
             ticket,
+            seat,
             legs,
             issuer: Issuer::Hub,
             shift: ShiftNo(0),
@@ -356,6 +367,7 @@ impl World {
             qr: ticket.to_qr(),
             trip: id,
             seat,
+            under: layout_version,
             legs,
             node: None,
             void: false,
@@ -389,13 +401,13 @@ impl World {
         if theirs.is_some() {
             return None;
         }
-        let (lease_no, epoch) = node
+        let (lease_no, epoch, layout_version) = node
             .engine
             .state()
             .leases_at(trip, from)
             .next()
-            .map_or((LeaseNo(1), LeaseEpoch(1)), |l| {
-                (l.grant.lease_no, l.grant.epoch)
+            .map_or((LeaseNo(1), LeaseEpoch(1), LayoutVersion(1)), |l| {
+                (l.grant.lease_no, l.grant.epoch, l.grant.layout_version)
             });
         let head = node.engine.head();
         let mut envelope = Envelope {
@@ -415,7 +427,7 @@ impl World {
             ordinal: SaleOrdinal(1),
             lease_no,
             epoch,
-            layout_version: domain::ids::LayoutVersion(1),
+            layout_version,
             fare_minor: Minor(5_000),
             test: false,
             tag: vec![],
@@ -591,11 +603,14 @@ impl World {
 
     /// The hub's disk is gone; a backup takes its place, as another installation. What the hub sold
     /// itself since the backup is lost, and so is what a node's disk that was replaced does not
-    /// hold either.
+    /// hold either. A backup from before a swap is left alone: nobody promises that seats can be
+    /// found again whose map was lost.
     fn restore_hub(&mut self, back: u8) -> bool {
-        let count = self.hub_images.len().max(1);
-        let image = self.hub_images.get(usize::from(back) % count).cloned();
-        let Some((disk, at)) = image else {
+        let swaps = &self.hub.disk.swaps;
+        let images = self.hub_images.iter();
+        let images: Vec<_> = images.filter(|(disk, _)| disk.swaps == *swaps).collect();
+        let image = images.get(usize::from(back) % images.len().max(1));
+        let Some((disk, at)) = image.map(|image| (*image).clone()) else {
             return false;
         };
         let now = self.instant();
