@@ -108,7 +108,9 @@ pub fn overflow(hub: &Hub) -> Option<Violation> {
         let wrong = match t.state {
             TicketState::Live => offers + cases > 0 || displaced,
             TicketState::Disputed if displaced => {
-                t.seat != NO_SEAT || cases > 0 || offers != usize::from(hub.owes_an_offer(*id))
+                // Who was let on after the offer keeps it.
+                let missing = offers == 0 && hub.owes_an_offer(*id);
+                t.seat != NO_SEAT || cases > 0 || offers > 1 || missing
             }
             TicketState::Disputed => offers > 0 || cases > 1,
             TicketState::Void => false,
