@@ -312,7 +312,8 @@ impl IngestState {
     /// Where a sold seat is today: by the numbering of the lease that it was sold under, whatever
     /// the ticket says. `None` where the bus of today has no place for it.
     pub fn seat_now(&self, coupon: &Coupon) -> Option<SeatNo> {
-        let Some(swaps) = self.swaps.get(&coupon.trip) else {
+        let swaps = self.swaps.get(&coupon.trip);
+        let Some(swaps) = swaps.filter(|_| !weakened(Weakness::LateSaleKeepsItsNumber)) else {
             return Some(coupon.seat);
         };
         let lease = self.leases.get(&(coupon.trip, coupon.lease_no));

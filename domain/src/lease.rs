@@ -13,6 +13,7 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
 use crate::codec::{from_cbor, to_cbor};
 use crate::ids::{LayoutVersion, LeaseEpoch, LeaseNo, NodeId, RequestId, SeatNo, StopSeq, TripId};
+use crate::swap::Swaps;
 use crate::time::Instant;
 use crate::trip::Legs;
 use crate::typ;
@@ -105,6 +106,14 @@ impl Grant {
                 .claims
                 .iter()
                 .any(|c| c.seat == seat && c.legs.contains(legs))
+    }
+
+    /// What may be sold, as the seats are numbered today; without those that have no place.
+    pub fn claims_now<'a>(&'a self, swaps: &'a Swaps) -> impl Iterator<Item = SeatClaim> + 'a {
+        self.claims.iter().filter_map(|claim| {
+            let seat = swaps.place(claim.seat, self.layout_version)?;
+            Some(SeatClaim { seat, ..*claim })
+        })
     }
 }
 

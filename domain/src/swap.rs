@@ -5,9 +5,11 @@
 //! numbering is found in today's by following the maps; nothing that was signed is signed again.
 //! Undoing a swap is a further one, after which both together change nothing.
 
+mod carry;
 mod plan;
 mod riders;
 
+pub use carry::{Going, InTheWay, Moved, Standing, carry, carry_back};
 pub use plan::{
     LegLoad, NoPlace, Placement, SwapError, SwapPlan, SwapState, UnplacedHold, plan_swap,
 };
@@ -44,6 +46,11 @@ impl SeatMoves {
             }
         }
         Some(Self(to))
+    }
+
+    /// How many seats the bus has that it leads from.
+    pub fn seat_count(&self) -> u16 {
+        self.0.len() as u16
     }
 
     /// Where a seat goes.

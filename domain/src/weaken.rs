@@ -22,11 +22,15 @@ pub enum Weakness {
     NoBookingLock,
     /// A restored hub sells at once, whatever nodes were granted after the backup.
     NoFreezeAfterRestore,
+    /// A late sale is taken on the seat of the number it was sold under, in whatever bus.
+    LateSaleKeepsItsNumber,
+    /// Undoing a swap leaves what was sold since on the seat of the other bus.
+    UndoForgetsLaterSales,
 }
 
 impl Weakness {
     /// Every weakness, for a run over all of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::RegrantOnExpiry,
         Self::CursorBeforeCommit,
         Self::BatchDerivedIdentity,
@@ -35,6 +39,8 @@ impl Weakness {
         Self::RetryGetsSecondGrant,
         Self::NoBookingLock,
         Self::NoFreezeAfterRestore,
+        Self::LateSaleKeepsItsNumber,
+        Self::UndoForgetsLaterSales,
     ];
 }
 

@@ -190,7 +190,7 @@ fn steps(workspace: &Workspace, fast: bool) -> Vec<Step> {
                 "--",
                 "--mutants",
                 "--seeds",
-                "60",
+                "150",
             ]),
         );
     }

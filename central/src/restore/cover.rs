@@ -1,12 +1,14 @@
 //! Claims for rights that a restored hub learned of: of every seat-leg what nobody owns.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use domain::codec::from_cbor;
 use domain::ids::{LeaseNo, NodeId, SeatNo, Seq, TripId};
 use domain::ingest::Unlisted;
 use domain::lease::{Grant, SeatClaim};
 use domain::restore::Owned;
+use domain::swap::Swaps;
 use domain::time::Instant;
 
 use super::db;
@@ -14,6 +16,7 @@ use crate::db::DbError;
 use crate::nodes::NodeContext;
 use crate::sync::buckets::legs_of;
 use crate::tenant::TenantTx;
+use crate::ticketing::inventory::lock_trip;
 
 /// Who sold a ticket, and under which of its grants.
 type Seller = Option<(NodeId, LeaseNo)>;
@@ -86,13 +89,21 @@ async fn adopted(
     )
     .fetch_all(tx.conn())
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let grant: Grant = from_cbor(&row.granted).map_err(|_| DbError::damaged("a grant"))?;
-            let holder = Some((grant.holder, grant.lease_no));
-            Ok((row.trip_id, holder, grant.claims))
-        })
-        .collect()
+    let mut adopted = Vec::with_capacity(rows.len());
+    let mut swaps: BTreeMap<TripId, Swaps> = BTreeMap::new();
+    let none = Swaps::NONE;
+    for row in rows {
+        let grant: Grant = from_cbor(&row.granted).map_err(|_| DbError::damaged("a grant"))?;
+        let holder = Some((grant.holder, grant.lease_no));
+        if let Entry::Vacant(unread) = swaps.entry(grant.trip) {
+            let trip = lock_trip(tx, grant.trip).await?;
+            unread.insert(trip.map_or(Swaps::NONE, |trip| trip.swaps));
+        }
+        // The grant keeps its numbering; its claims lie on the seats of the bus that drives.
+        let swaps = swaps.get(&grant.trip).unwrap_or(&none);
+        adopted.push((row.trip_id, holder, grant.claims_now(swaps).collect()));
+    }
+    Ok(adopted)
 }
 
 async fn lost_tickets(

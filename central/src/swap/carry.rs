@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::ids::{SeatNo, TicketId};
 use domain::ledger::{Account, Entry, EntryKind, Posting};
 use domain::money::{Currency, Minor};
-use domain::swap::{NO_SEAT, SeatMoves};
+use domain::swap::Standing;
 use domain::time::Instant;
 use domain::trip::Trip;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use crate::company::trip_facts;
 use crate::db::DbError;
 use crate::ledger::{self, NewEntry, derived_id};
 use crate::outbox::{self, Happened};
-use crate::sync::buckets::{publish_all, take_changes, trip_bucket};
+use crate::sync::buckets::{publish_all, state_of, take_changes, trip_bucket};
 use crate::tenant::TenantTx;
 
 /// Where one ticket goes.
@@ -47,15 +47,19 @@ pub(super) struct Done {
     pub(super) offers: usize,
 }
 
-/// The seat of a ticket that is not live: as the map has it, or, where it had none, as what it says
-/// itself is found in the bus of today.
-pub(super) fn seat_of_the_rest(sold: &Sold, moves: &SeatMoves, trip: &Trip) -> SeatNo {
-    let seat = if sold.seat == NO_SEAT {
-        trip.seat_now(sold.printed, sold.numbering)
-    } else {
-        moves.get(sold.seat)
+/// Tickets as the rules see them.
+pub(super) fn standing(tickets: &[Sold]) -> Result<Vec<Standing>, DbError> {
+    let standing = |sold: &Sold| {
+        Ok(Standing {
+            ticket: sold.id,
+            seat: sold.seat,
+            state: state_of(sold.state)?,
+            printed: sold.printed,
+            numbering: sold.numbering,
+            displaced: sold.displaced,
+        })
     };
-    seat.unwrap_or(NO_SEAT)
+    tickets.iter().map(standing).collect()
 }
 
 /// Puts the trip with its maps into its own bucket and those of its stations.

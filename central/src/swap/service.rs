@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::ids::{CompanyId, LayoutVersion, SeatNo, TicketId, TripId};
-use domain::swap::{NO_SEAT, SeatSwap, UnplacedHold};
+use domain::ids::{CompanyId, SeatNo, TripId};
+use domain::swap::{NoPlace, UnplacedHold};
 use domain::time::Instant;
 use domain::trip::Trip;
 use serde_json::json;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::SwapFault;
 use super::carry::{self, Done, Going};
-use super::db::{self, LostClaim, MovedRow, SwapRow};
+use super::db::{self, LostClaim, MovedRow, Sold, SwapRow};
 use super::scene::{self, Scene, Wish};
 use crate::aftersale;
 use crate::audit::Actor;
@@ -19,6 +19,7 @@ use crate::booking;
 use crate::db::{Db, DbError};
 use crate::operations::crew::assign_bus;
 use crate::operations::trips::Running;
+use crate::sync::buckets::state_code;
 use crate::tenant::TenantTx;
 
 /// How often a lock is tried for anew because somebody came in between.
@@ -71,11 +72,13 @@ pub(super) async fn confirm(
         return Err(SwapFault::Changed);
     }
     let before = scene.running.clone();
-    let trip = in_the_other_bus(&scene)?;
+    let moves = scene.plan.moves.clone();
+    let trip = before.trip.in_other_bus(&scene.state.new, moves);
+    let trip = trip.ok_or(SwapFault::TooMany)?;
     release_unplaced(tx, &mut scene, now).await?;
     let lost = move_claims(tx, &scene).await?;
     db::put_trip(tx, &trip).await?;
-    let going = goings(&scene, &trip);
+    let going = goings(&scene, &trip)?;
     let row = SwapRow {
         no: trip.swaps.iter().count() as i16,
         numbering: i32::from(trip.numbering().0),
@@ -117,23 +120,6 @@ pub(super) async fn confirm(
     )
     .await?;
     Ok(Done { row, moved, offers })
-}
-
-/// The trip as it goes on.
-fn in_the_other_bus(scene: &Scene) -> Result<Trip, SwapFault> {
-    let mut trip = scene.running.trip.clone();
-    let swap = SeatSwap {
-        numbering: LayoutVersion(trip.numbering().0.saturating_add(1)),
-        layout: trip.layout.clone(),
-        layout_version: trip.layout_version,
-        moves: scene.plan.moves.clone(),
-        undoes: None,
-    };
-    trip.swaps.push(swap).ok_or(SwapFault::TooMany)?;
-    trip.layout.clone_from(&scene.state.new.id);
-    trip.layout_version = scene.state.new.version;
-    trip.seat_count = scene.state.new.seat_count();
-    Ok(trip)
 }
 
 /// Gives the seats of unpaid bookings back that would not all have a place.
@@ -204,38 +190,26 @@ async fn move_claims(tx: &mut TenantTx, scene: &Scene) -> Result<Vec<LostClaim>,
 }
 
 /// Where every ticket goes, live or not.
-fn goings<'a>(scene: &'a Scene, trip: &Trip) -> Vec<Going<'a>> {
-    let placed: BTreeMap<TicketId, _> = scene
-        .plan
-        .placements
-        .iter()
-        .map(|p| (p.ticket, p))
-        .collect();
+fn goings<'a>(scene: &'a Scene, trip: &Trip) -> Result<Vec<Going<'a>>, DbError> {
+    let standing = carry::standing(&scene.tickets)?;
+    let goings = domain::swap::carry(&scene.plan, trip, &standing);
     let (old, new) = (&scene.state.old, &scene.state.new);
-    scene
-        .tickets
-        .iter()
-        .map(|sold| {
-            let placement = placed.get(&sold.id);
-            let (seat, reason) = match placement.map(|p| p.new) {
-                Some(Ok(seat)) => (seat, None),
-                Some(Err(why)) => (NO_SEAT, Some(why.code())),
-                None => (carry::seat_of_the_rest(sold, &scene.plan.moves, trip), None),
-            };
-            let (old_label, new_label) = (old.label(sold.seat), new.label(seat));
-            Going {
-                sold,
-                old_state: sold.state,
-                new_state: if reason.is_some() { 2 } else { sold.state },
-                seat,
-                reason,
-                tell: sold.state == 0 && reason.is_none() && old_label != new_label,
-                recorded: sold.state == 0,
-                old_label,
-                new_label,
-            }
-        })
-        .collect()
+    let going = |(sold, going): (&'a Sold, domain::swap::Going)| {
+        let (old_label, new_label) = (old.label(sold.seat), new.label(going.seat));
+        let seated = sold.state == 0 && going.no_place.is_none();
+        Going {
+            sold,
+            old_state: sold.state,
+            new_state: state_code(going.state),
+            seat: going.seat,
+            reason: going.no_place.map(NoPlace::code),
+            tell: seated && old_label != new_label,
+            recorded: going.recorded,
+            old_label,
+            new_label,
+        }
+    };
+    Ok(scene.tickets.iter().zip(goings).map(going).collect())
 }
 
 /// The swaps of a trip, each with where its tickets went.

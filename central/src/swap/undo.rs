@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use domain::ids::{LayoutVersion, SeatNo};
+use domain::ids::{SeatNo, TicketId};
+use domain::ingest::TicketState;
 use domain::layout::SeatLayout;
-use domain::swap::{NO_SEAT, SeatMoves, SeatSwap};
+use domain::swap::{InTheWay, Moved, NO_SEAT, SeatMoves};
 use domain::time::Instant;
 use domain::trip::Trip;
 use serde_json::json;
@@ -19,6 +20,7 @@ use crate::company::layout_of;
 use crate::operations::State;
 use crate::operations::crew::{AssignError, assign_bus};
 use crate::operations::trips::Running;
+use crate::sync::buckets::state_code;
 use crate::tenant::TenantTx;
 
 /// The swap to take back, and what it did.
@@ -118,18 +120,8 @@ async fn former(tx: &mut TenantTx, today: &Trip, swap: i16) -> Result<(Undone, T
     let standing = today.swaps.standing();
     let standing = standing.filter(|s| i32::from(s.numbering.0) == row.numbering);
     let standing = standing.ok_or(SwapFault::NotStanding)?;
-    let mut former = today.clone();
     let back = standing.moves.inverse(today.seat_count);
-    let swap_back = SeatSwap {
-        numbering: LayoutVersion(today.numbering().0.saturating_add(1)),
-        layout: today.layout.clone(),
-        layout_version: today.layout_version,
-        moves: back.clone(),
-        undoes: Some(standing.numbering),
-    };
-    former.layout.clone_from(&standing.layout);
-    former.layout_version = standing.layout_version;
-    former.swaps.push(swap_back).ok_or(SwapFault::TooMany)?;
+    let mut former = today.in_former_bus().ok_or(SwapFault::TooMany)?;
     let none = || SwapFault::NoLayout(trip);
     let old = layout_of(tx, &former).await?.ok_or_else(none)?;
     let new = layout_of(tx, today).await?.ok_or_else(none)?;
@@ -156,38 +148,32 @@ fn goings<'a>(
     trip: &Trip,
 ) -> Result<Vec<Going<'a>>, SwapFault> {
     let (new, old) = &undone.layouts;
-    tickets
-        .iter()
-        .map(|sold| {
-            let known = undone.moved.get(&sold.id.0);
-            let found = sold.displaced && known.is_some();
-            let where_it_was =
-                known.filter(|m| m.new_seat == super::stored(sold.seat) && sold.state != 1);
-            let seat = match where_it_was {
-                Some(m) => SeatNo(m.old_seat as u16),
-                None if sold.state == 0 => {
-                    let seat = undone.back.get(sold.seat);
-                    seat.ok_or_else(|| in_the_way(new, sold.seat, "sold"))?
-                }
-                None => carry::seat_of_the_rest(sold, &undone.back, trip),
-            };
-            let (old_label, new_label) = (new.label(sold.seat), old.label(seat));
-            let new_state = if found { 0 } else { sold.state };
-            let told = known.is_some_and(|m| m.told);
-            let later = known.is_none() && old_label != new_label;
-            Ok(Going {
-                sold,
-                old_state: sold.state,
-                new_state,
-                seat,
-                reason: None,
-                tell: new_state == 0 && (told || later),
-                recorded: sold.state == 0 || found,
-                old_label,
-                new_label,
-            })
-        })
-        .collect()
+    let standing = carry::standing(tickets)?;
+    let moved = |(id, m): (&Uuid, &MovedRow)| {
+        let (old, new) = (SeatNo(m.old_seat as u16), SeatNo(m.new_seat as u16));
+        (TicketId(*id), Moved { old, new })
+    };
+    let moved = undone.moved.iter().map(moved).collect();
+    let goings = domain::swap::carry_back(&moved, trip, &standing)
+        .map_err(|InTheWay(seat)| in_the_way(new, seat, "sold"))?;
+    let going = |(sold, going): (&'a Sold, domain::swap::Going)| {
+        let known = undone.moved.get(&sold.id.0);
+        let (old_label, new_label) = (new.label(sold.seat), old.label(going.seat));
+        let told = known.is_some_and(|m| m.told);
+        let later = known.is_none() && old_label != new_label;
+        Going {
+            sold,
+            old_state: sold.state,
+            new_state: state_code(going.state),
+            seat: going.seat,
+            reason: None,
+            tell: going.state == TicketState::Live && (told || later),
+            recorded: going.recorded,
+            old_label,
+            new_label,
+        }
+    };
+    Ok(tickets.iter().zip(goings).map(going).collect())
 }
 
 fn in_the_way(layout: &SeatLayout, seat: SeatNo, what: &'static str) -> SwapFault {

@@ -3,7 +3,7 @@
 
 use super::IngestState;
 use crate::event::ScanRecord;
-use crate::ids::{Issuer, SeatNo, TicketId, TripId};
+use crate::ids::{Issuer, LayoutVersion, SeatNo, TicketId, TripId};
 use crate::scan::ScanAnswer;
 use crate::ticket::{Proof, parse_qr, verify};
 use crate::trip::Legs;
@@ -15,8 +15,10 @@ pub struct Unlisted {
     pub ticket: TicketId,
     /// Its trip.
     pub trip: TripId,
-    /// Its seat.
+    /// Its seat, as it says itself.
     pub seat: SeatNo,
+    /// Which numbering that is in.
+    pub under: LayoutVersion,
     /// Its legs.
     pub legs: Legs,
     /// Its code, as it was shown.
@@ -45,6 +47,7 @@ pub fn unlisted(state: &mut IngestState, scan: &ScanRecord) -> Option<Unlisted> 
         ticket: claim.id,
         trip: claim.trip,
         seat: claim.seat,
+        under: claim.layout_version,
         legs,
         code: code.to_owned(),
     })

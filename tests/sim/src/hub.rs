@@ -5,15 +5,17 @@
 mod buckets;
 pub mod ingest;
 pub mod restore;
+pub mod swap;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::event::SignedEvent;
 use domain::ids::{
-    EventHash, HubIncarnation, Issuer, LeaseNo, NodeId, NodeIncarnation, RequestId, Seq, ShiftNo,
-    TicketId, TripId,
+    EventHash, HubIncarnation, Issuer, LeaseNo, NodeId, NodeIncarnation, RequestId, SeatNo, Seq,
+    ShiftNo, TicketId, TripId,
 };
 use domain::ingest::{Case, ShiftStanding, TicketState, Unlisted};
+use domain::layout::SeatLayout;
 use domain::lease::{
     Grant, GrantRefusal, LeasePolicy, LeaseRequest, LeaseStanding, LeaseStatus, SeatClaim,
     SignedGrant, TripInventory, decide_grant,
@@ -31,6 +33,7 @@ use sync_protocol::resume::{KnownLog, decide_resume};
 use sync_protocol::{BucketId, Item};
 
 use buckets::Buckets;
+use swap::{Offer, SwapRow};
 
 /// A node as the hub knows it.
 #[derive(Debug, Clone)]
@@ -52,6 +55,8 @@ pub struct NodeRecord {
 pub struct HubTicket {
     /// As printed.
     pub ticket: SignedTicket,
+    /// Its seat as numbered today; [`domain::swap::NO_SEAT`] for none.
+    pub seat: SeatNo,
     /// Its legs.
     pub legs: Legs,
     /// Who sold it.
@@ -96,8 +101,6 @@ pub struct Disk {
     pub blocks: Vec<Block>,
     /// Tickets.
     pub tickets: BTreeMap<TicketId, HubTicket>,
-    /// Seat-legs voided under a lease.
-    pub voided: BTreeMap<(TripId, NodeId, LeaseNo), BTreeSet<SeatClaim>>,
     /// Shifts.
     pub shifts: BTreeMap<(NodeId, ShiftNo), ShiftStanding>,
     /// Entries, in order.
@@ -106,6 +109,16 @@ pub struct Disk {
     pub cases: Vec<Case>,
     /// How many scans were heard of.
     pub scans: usize,
+    /// Tickets whose passengers a validator let on.
+    pub boarded: BTreeSet<TicketId>,
+    /// The buses of the company, by name.
+    pub layouts: BTreeMap<String, SeatLayout>,
+    /// Swaps of the trips, in order, undoings among them.
+    pub swaps: BTreeMap<TripId, Vec<SwapRow>>,
+    /// Tickets that a swap left without a place.
+    pub displaced: BTreeSet<TicketId>,
+    /// What their passengers were offered.
+    pub offers: Vec<Offer>,
     /// Change logs.
     pub buckets: Buckets,
     /// Which installation of the hub this is.
@@ -132,11 +145,15 @@ impl Default for Disk {
             grants: BTreeMap::new(),
             blocks: vec![],
             tickets: BTreeMap::new(),
-            voided: BTreeMap::new(),
             shifts: BTreeMap::new(),
             ledger: vec![],
             cases: vec![],
             scans: 0,
+            boarded: BTreeSet::new(),
+            layouts: BTreeMap::new(),
+            swaps: BTreeMap::new(),
+            displaced: BTreeSet::new(),
+            offers: vec![],
             buckets: Buckets::default(),
             incarnation: FIRST,
             awaited: BTreeMap::new(),
@@ -171,7 +188,7 @@ impl Hub {
         let mut leases = BTreeMap::new();
         for ((_, node, no), lease) in self.disk.leases.iter().filter(|((t, ..), _)| *t == trip) {
             if lease.status != LeaseStatus::Closed {
-                for claim in &lease.grant.claims {
+                for claim in lease.grant.claims_now(&known.swaps) {
                     pool.mark_taken(claim.seat, claim.legs);
                 }
             }
@@ -185,13 +202,13 @@ impl Hub {
         }
         for ticket in self.disk.tickets.values() {
             if ticket.ticket.claim.trip == trip && ticket.state == TicketState::Live {
-                pool.mark_taken(ticket.ticket.claim.seat, ticket.legs);
+                pool.mark_taken(ticket.seat, ticket.legs);
             }
         }
         Some(TripInventory {
             trip,
             leg_count: known.leg_count(),
-            layout_version: known.layout_version,
+            layout_version: known.numbering(),
             boarding_closes: known
                 .stops
                 .iter()

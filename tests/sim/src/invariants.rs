@@ -2,7 +2,7 @@
 //!
 //! Not failures: a sale whose record went with a disk that was replaced by an older one (its
 //! seat stays leased all the same), a thief's ticket, a passenger refused because the seat's
-//! voided ticket was let on first.
+//! voided ticket was let on first, a passenger without a seat in a smaller bus who was told so.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use domain::ids::{Issuer, SeatNo, TicketId, TripId};
 use domain::ingest::TicketState;
 use domain::lease::LeaseStatus;
 use domain::ledger::EntryKind;
+use domain::swap::NO_SEAT;
 use domain::trip::Legs;
 
 use crate::hub::Hub;
@@ -54,19 +55,73 @@ fn overlap(
     clash
 }
 
-/// No seat-leg is held twice by passengers whose tickets were neither taken back nor lost with the
-/// hub's disk.
-pub fn passengers(truth: &Truth) -> Option<Violation> {
+/// No seat-leg of the bus that drives is held twice by passengers whose tickets were neither taken
+/// back nor lost with the hub's disk, and who have not been told that there is no seat for them.
+pub fn passengers(truth: &Truth, hub: &Hub) -> Option<Violation> {
     let mut rides = BTreeMap::new();
     for (id, held) in truth.tickets.iter().filter(|(_, t)| !t.void && !t.lost) {
-        let clash = overlap(
-            &mut rides,
-            (held.trip, held.seat),
-            held.legs,
-            id.to_string(),
-        );
+        let Some(seat) = truth.seat_today(*id).filter(|_| !hub.is_overflow(*id)) else {
+            continue;
+        };
+        let clash = overlap(&mut rides, (held.trip, seat), held.legs, id.to_string());
         if let Some(what) = clash {
             return Some(Violation::new("no live seat-leg twice", what));
+        }
+    }
+    None
+}
+
+/// The hub has every live ticket on the seat where its passenger is found by following the swaps,
+/// and nobody on a seat that the bus has not.
+pub fn seats_of_today(truth: &Truth, hub: &Hub) -> Option<Violation> {
+    let tickets = hub.disk.tickets.iter();
+    for (id, t) in tickets.filter(|(_, t)| t.state == TicketState::Live) {
+        let trip = hub.disk.trips.get(&t.ticket.claim.trip);
+        let seats = trip.map_or(0, |trip| trip.seat_count);
+        let law = "every live ticket sits on its seat of today";
+        if !(1..=seats).contains(&t.seat.0) {
+            let what = format!("ticket {id} is on {} of {seats} seats", t.seat);
+            return Some(Violation::new(law, what));
+        }
+        let told = truth.tickets.get(id).filter(|held| !held.void);
+        let expected = truth.seat_today(*id);
+        if told.is_some() && expected != Some(t.seat) {
+            let what = format!("ticket {id} is on {}, told {expected:?}", t.seat);
+            return Some(Violation::new(law, what));
+        }
+    }
+    None
+}
+
+/// Who has no seat since a swap is offered something else once; who has one, nothing. A late sale
+/// on a seat without a place is one case instead.
+pub fn overflow(hub: &Hub) -> Option<Violation> {
+    let law = "no seat, one offer";
+    let mut open: BTreeMap<TicketId, usize> = BTreeMap::new();
+    for offer in hub.disk.offers.iter().filter(|offer| offer.open) {
+        *open.entry(offer.ticket).or_default() += 1;
+    }
+    for (id, t) in &hub.disk.tickets {
+        let offers = open.get(id).copied().unwrap_or(0);
+        let cases = hub.cases_without_place(*id);
+        let displaced = hub.disk.displaced.contains(id);
+        let wrong = match t.state {
+            TicketState::Live => offers + cases > 0 || displaced,
+            TicketState::Disputed if displaced => {
+                // Who was let on after the offer keeps it.
+                let missing = offers == 0 && hub.owes_an_offer(*id);
+                t.seat != NO_SEAT || cases > 0 || offers > 1 || missing
+            }
+            TicketState::Disputed => offers > 0 || cases > 1,
+            TicketState::Void => false,
+        };
+        if wrong {
+            let state = t.state;
+            let what = format!(
+                "ticket {id} is {state:?} on {}, with {offers} offers and {cases} cases",
+                t.seat
+            );
+            return Some(Violation::new(law, what));
         }
     }
     None
@@ -82,7 +137,7 @@ pub fn owners(hub: &Hub) -> Option<Violation> {
         .filter(|(_, t)| t.state == TicketState::Live)
     {
         let claim = &t.ticket.claim;
-        let clash = overlap(&mut live, (claim.trip, claim.seat), t.legs, id.to_string());
+        let clash = overlap(&mut live, (claim.trip, t.seat), t.legs, id.to_string());
         if let Some(what) = clash {
             return Some(Violation::new(
                 "no live seat-leg twice",
@@ -99,7 +154,10 @@ pub fn owners(hub: &Hub) -> Option<Violation> {
         if lease.status == LeaseStatus::Closed || hub.disk.frozen.contains(trip) {
             continue;
         }
-        for claim in &lease.grant.claims {
+        let Some(known) = hub.disk.trips.get(trip) else {
+            continue;
+        };
+        for claim in lease.grant.claims_now(&known.swaps) {
             let who = format!("lease {no} of {node}");
             if let Some(what) = overlap(&mut owned, (*trip, claim.seat), claim.legs, who) {
                 return Some(Violation::new("one owner of a seat-leg", what));
@@ -107,7 +165,7 @@ pub fn owners(hub: &Hub) -> Option<Violation> {
             let others = hub.disk.tickets.iter().filter(|(_, t)| {
                 t.state == TicketState::Live
                     && t.ticket.claim.trip == *trip
-                    && t.ticket.claim.seat == claim.seat
+                    && t.seat == claim.seat
                     && t.legs.overlaps(claim.legs)
             });
             for (id, t) in others {
@@ -129,7 +187,7 @@ pub fn kept_seats(hub: &Hub) -> Option<Violation> {
         let sold = hub.disk.tickets.iter().find(|(_, t)| {
             t.state == TicketState::Live
                 && t.ticket.claim.trip == *trip
-                && t.ticket.claim.seat == claim.seat
+                && t.seat == claim.seat
                 && t.legs.overlaps(claim.legs)
         });
         sold.map(|(id, _)| {
@@ -215,7 +273,8 @@ pub fn nothing_lost(truth: &Truth, hub: &Hub) -> Option<Violation> {
         } else {
             TicketState::Live
         };
-        if stored.state != expected && !held.void_excused {
+        let told = held.void_excused || !held.void && hub.is_overflow(*id);
+        if stored.state != expected && !told {
             let what = format!(
                 "ticket {id} is {:?} at the hub, told {expected:?}",
                 stored.state

@@ -1,6 +1,6 @@
 //! The deterministic world: one hub, two stations, one bus, and everything that can go wrong.
 //!
-//! Real: the edge engine on SQLite in memory, both session machines, the grantor and ingest.
+//! Real: the edge engine on SQLite in memory, both session machines, the grantor, ingest and bus swaps.
 //! Made up: the network, the clocks and the hub's tables. The same seed gives the same trace.
 
 pub mod dice;

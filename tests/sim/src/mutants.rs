@@ -5,7 +5,7 @@ use serde::Serialize;
 use sim::world::run_seed;
 
 /// The rules that this world can see broken; the hub's row lock is tested on real Postgres.
-const HUNTED: [Weakness; 7] = [
+const HUNTED: [Weakness; 9] = [
     Weakness::RegrantOnExpiry,
     Weakness::CursorBeforeCommit,
     Weakness::BatchDerivedIdentity,
@@ -13,6 +13,8 @@ const HUNTED: [Weakness; 7] = [
     Weakness::PrintBeforeCommit,
     Weakness::RetryGetsSecondGrant,
     Weakness::NoFreezeAfterRestore,
+    Weakness::LateSaleKeepsItsNumber,
+    Weakness::UndoForgetsLaterSales,
 ];
 
 /// What became of one mutant.

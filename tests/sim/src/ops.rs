@@ -44,6 +44,10 @@ pub enum Op {
     Surrender { node: u8, nth: u8 },
     /// A customer books out of the hub's pool.
     Book { trip: u8, from: u8, to: u8 },
+    /// The office puts a trip into another bus.
+    SwapBus { trip: u8, layout: u8 },
+    /// The office takes a swap back.
+    UndoSwap { nth: u8 },
     /// A stolen device signs a sale of a seat it was never granted.
     SellOutsideLease { node: u8, trip: u8, seat: u8 },
     /// A node's process is killed.
@@ -85,6 +89,8 @@ impl Op {
             Self::TopUp { .. } => "top_up",
             Self::Surrender { .. } => "surrender",
             Self::Book { .. } => "book",
+            Self::SwapBus { .. } => "swap_bus",
+            Self::UndoSwap { .. } => "undo_swap",
             Self::SellOutsideLease { .. } => "sell_outside_lease",
             Self::Crash { .. } => "crash",
             Self::CrashInCommit { .. } => "crash_in_commit",
@@ -102,7 +108,7 @@ impl Op {
     }
 
     /// Every name, so that one that never took effect shows with a zero.
-    pub const NAMES: [&'static str; 22] = [
+    pub const NAMES: [&'static str; 24] = [
         "open_shift",
         "close_shift",
         "sell",
@@ -112,6 +118,8 @@ impl Op {
         "top_up",
         "surrender",
         "book",
+        "swap_bus",
+        "undo_swap",
         "sell_outside_lease",
         "crash",
         "crash_in_commit",
@@ -135,7 +143,12 @@ impl Op {
         let trip = dice.below(TRIPS.into()) as u8;
         let mut small = || dice.below(256) as u8;
         match weight {
-            0..270 => Self::Sell {
+            0..16 => Self::SwapBus {
+                trip,
+                layout: small(),
+            },
+            16..42 => Self::UndoSwap { nth: small() },
+            42..270 => Self::Sell {
                 node: station,
                 trip,
                 to: small(),

@@ -1,8 +1,10 @@
 //! The world: what there is, one step after the other, and the laws after each.
 
 mod acts;
+mod door;
 mod pump;
 mod setup;
+mod swaps;
 
 use std::collections::BTreeMap;
 
@@ -218,7 +220,9 @@ impl World {
 
     /// The laws that hold at every moment.
     fn check(&mut self) {
-        let found = invariants::passengers(&self.truth)
+        let found = invariants::passengers(&self.truth, &self.hub)
+            .or_else(|| invariants::seats_of_today(&self.truth, &self.hub))
+            .or_else(|| invariants::overflow(&self.hub))
             .or_else(|| invariants::owners(&self.hub))
             .or_else(|| invariants::kept_seats(&self.hub))
             .or_else(|| invariants::grants(&self.hub))

@@ -203,6 +203,18 @@ impl Edge {
         Ok(())
     }
 
+    /// Holds a code before a driver's scanner; gives what the terminal shows, from rule to rule.
+    pub fn scan_code(&mut self, code: &str) -> Result<String> {
+        let (child, _) = self.running.as_mut().context("the device does not run")?;
+        child.type_line(code)?;
+        let is_rule = |line: &str| line.len() > 10 && line.chars().all(|c| c == '=' || c == 'X');
+        let mut shown = vec![child.next_line()?];
+        while shown.len() < 2 || !shown.last().is_some_and(|line| is_rule(line)) {
+            shown.push(child.next_line()?);
+        }
+        Ok(shown.join("\n"))
+    }
+
     /// What the link to the hub last failed with.
     pub fn link_error(&self) -> Result<Option<String>> {
         let status = self.status()?;

@@ -17,6 +17,8 @@ use crate::until;
 
 /// A hub makes a Postgres cluster in this time, on a busy machine.
 const READY_DEADLINE: Duration = Duration::from_mins(2);
+/// For an answer on the terminal.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(40);
 const STOP_DEADLINE: Duration = Duration::from_secs(40);
 
 /// A running program; dropping it ends it.
@@ -25,8 +27,7 @@ pub struct Child {
     name: String,
     process: std::process::Child,
     lines: Mutex<Receiver<String>>,
-    // A driver's device ends with its keyboard.
-    _keyboard: Option<ChildStdin>,
+    keyboard: Option<ChildStdin>,
 }
 
 /// A program that ran to its end.
@@ -63,7 +64,7 @@ impl Child {
             name: name.to_owned(),
             process,
             lines: Mutex::new(lines),
-            _keyboard: keyboard,
+            keyboard,
         })
     }
 
@@ -80,6 +81,20 @@ impl Child {
                 return Ok(ready);
             }
         }
+    }
+
+    /// Types a line on its keyboard.
+    pub fn type_line(&mut self, line: &str) -> Result<()> {
+        let keyboard = self.keyboard.as_mut().context("it has no keyboard")?;
+        writeln!(keyboard, "{line}")?;
+        Ok(keyboard.flush()?)
+    }
+
+    /// The next line that it prints.
+    pub fn next_line(&self) -> Result<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.recv_timeout(ANSWER_DEADLINE);
+        line.with_context(|| format!("{} prints nothing", self.name))
     }
 
     /// Its process.

@@ -1,13 +1,16 @@
 //! Storing and judging, with the same rules as the real hub.
 
+use std::collections::BTreeSet;
+
 use domain::codec::from_cbor;
-use domain::event::{ChainHead, EventBody, SignedEvent};
-use domain::ids::{Issuer, NodeId, NodeIncarnation, Seq, TicketId};
+use domain::event::{ChainHead, Coupon, EventBody, SignedEvent};
+use domain::ids::{Issuer, NodeId, NodeIncarnation, SeatNo, Seq, TicketId, TripId};
 use domain::ingest::{
     Admission, Effect, IngestState, Judgement, Needs, QuarantineReason, TicketStanding,
     TicketState, Verdict, admit, judge,
 };
-use domain::lease::LeaseStatus;
+use domain::lease::{LeaseStatus, SeatClaim};
+use domain::swap::NO_SEAT;
 use sync_protocol::batch::EventBatch;
 use sync_protocol::frame::{ListedTicket, SeqVerdict, StoredMark};
 use sync_protocol::{BucketId, Item};
@@ -134,9 +137,7 @@ impl Hub {
         let Ok(body) = from_cbor::<EventBody>(&event.envelope.body) else {
             return false;
         };
-        let mut needs = Needs::default();
-        needs.add(&body);
-        self.waits_for_another(&self.load(node, &needs), event)
+        self.waits_for_another(&self.load(node, &body), event)
     }
 
     fn judge_one(&self, node: NodeId, event: &SignedEvent) -> Judgement {
@@ -146,31 +147,38 @@ impl Hub {
                 effects: vec![],
             };
         };
-        let mut needs = Needs::default();
-        needs.add(&body);
-        judge(&mut self.load(node, &needs), event)
+        judge(&mut self.load(node, &body), event)
     }
 
-    fn load(&self, node: NodeId, needs: &Needs) -> IngestState {
+    fn load(&self, node: NodeId, body: &EventBody) -> IngestState {
         let disk = &self.disk;
+        let mut needs = Needs::default();
+        needs.add(body);
         let mut state = IngestState::new(node, self.zone.clone());
         state.frozen = disk.nodes.get(&node).is_some_and(|n| n.frozen);
-        for (trip, no) in needs.leases.iter().chain(&needs.surrendered) {
+        for (trip, no) in &needs.leases {
             if let Some(lease) = disk.leases.get(&(*trip, node, *no)) {
                 state.leases.insert((*trip, *no), lease.clone());
             }
-            if let Some(voided) = disk.voided.get(&(*trip, node, *no)) {
-                state.voided.insert((*trip, *no), voided.clone());
-            }
         }
+        let seats = self.seats_sold(body, &mut state);
         for (id, t) in &disk.tickets {
             let claim = &t.ticket.claim;
-            let place = (claim.trip, claim.seat);
-            if t.state == TicketState::Live && needs.seats.contains(&place) {
+            let place = (claim.trip, t.seat);
+            if t.state == TicketState::Live && seats.contains(&place) {
                 state.seats.entry(place).or_default().push((*id, t.legs));
             }
             if needs.tickets.contains(id) && t.issuer == Issuer::Node(node) {
                 state.tickets.insert(*id, self.standing(node, t));
+            }
+            let lease = claim.lease.map(|l| (claim.trip, l.no));
+            let lease = lease.filter(|key| needs.surrendered.contains(key));
+            if let (Some(key), TicketState::Void) = (lease, t.state)
+                && t.issuer == Issuer::Node(node)
+            {
+                let (seat, legs) = (t.seat, t.legs);
+                let voided = state.voided.entry(key).or_default();
+                voided.insert(SeatClaim { seat, legs });
             }
         }
         if !needs.shown.is_empty() {
@@ -184,13 +192,28 @@ impl Hub {
         state
     }
 
+    /// The seats that a sale is for, as numbered today. The maps that lead there are loaded.
+    fn seats_sold(&self, body: &EventBody, state: &mut IngestState) -> BTreeSet<(TripId, SeatNo)> {
+        let EventBody::Sale(sale) = body else {
+            return BTreeSet::new();
+        };
+        for coupon in &sale.coupons {
+            let trip = self.disk.trips.get(&coupon.trip);
+            if let Some(trip) = trip.filter(|t| !t.swaps.is_empty()) {
+                state.swaps.insert(trip.id, trip.swaps.clone());
+            }
+        }
+        let today = |c: &Coupon| Some((c.trip, state.seat_now(c)?));
+        sale.coupons.iter().filter_map(today).collect()
+    }
+
     fn standing(&self, node: NodeId, t: &HubTicket) -> TicketStanding {
         let claim = &t.ticket.claim;
         let lease_no = claim.lease.map_or(domain::ids::LeaseNo(0), |l| l.no);
         let lease = self.disk.leases.get(&(claim.trip, node, lease_no));
         TicketStanding {
             shift: t.shift,
-            place: (claim.trip, claim.seat, t.legs),
+            place: (claim.trip, t.seat, t.legs),
             lease_no,
             fare_minor: t.fare_minor,
             state: t.state,
@@ -233,6 +256,7 @@ impl Hub {
                     let id = new.ticket.claim.id;
                     let ticket = HubTicket {
                         ticket: new.ticket,
+                        seat: new.seat,
                         legs: new.legs,
                         issuer: Issuer::Node(node),
                         shift: new.shift,
@@ -242,16 +266,24 @@ impl Hub {
                     self.disk.tickets.insert(id, ticket);
                     self.list(id);
                 }
-                Effect::VoidTicket(id, _) => self.void(node, id),
+                Effect::VoidTicket(id, _) => self.void(id),
                 Effect::Post(entry) => self.disk.ledger.push(entry),
-                Effect::RecordScan(..) => self.disk.scans += 1,
+                Effect::RecordScan(scan, _) => {
+                    self.disk.scans += 1;
+                    let boards = scan.answer.lets_on();
+                    self.disk.boarded.extend(scan.ticket.filter(|_| boards));
+                }
                 Effect::OpenCase(case) => self.disk.cases.push(case),
                 Effect::KeepSeat(lost) => self.keep_seat(*lost),
             }
         }
     }
 
-    fn block(&mut self, trip: domain::ids::TripId, claim: domain::lease::SeatClaim) {
+    fn block(&mut self, trip: TripId, claim: SeatClaim) {
+        // What has no seat since the bus was swapped keeps nobody from one.
+        if claim.seat == NO_SEAT {
+            return;
+        }
         let waits_for = self.disk.buckets.last(&BucketId::Trip(trip).name());
         self.disk.blocks.push(Block {
             trip,
@@ -260,24 +292,11 @@ impl Hub {
         });
     }
 
-    fn void(&mut self, node: NodeId, id: TicketId) {
-        let Some(t) = self.disk.tickets.get_mut(&id) else {
-            return;
-        };
-        t.state = TicketState::Void;
-        let claim = t.ticket.claim;
-        if let Some(lease) = claim.lease {
-            let seat = domain::lease::SeatClaim {
-                seat: claim.seat,
-                legs: t.legs,
-            };
-            self.disk
-                .voided
-                .entry((claim.trip, node, lease.no))
-                .or_default()
-                .insert(seat);
+    fn void(&mut self, id: TicketId) {
+        if let Some(t) = self.disk.tickets.get_mut(&id) {
+            t.state = TicketState::Void;
+            self.list(id);
         }
-        self.list(id);
     }
 
     /// Puts a ticket on its trip's manifest.
@@ -289,7 +308,7 @@ impl Hub {
         let listed = ListedTicket {
             id,
             trip: claim.trip,
-            seat: claim.seat,
+            seat: t.seat,
             legs: t.legs,
             issuer: t.issuer,
             lease_no: claim.lease.map(|l| l.no),

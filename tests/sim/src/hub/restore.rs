@@ -165,11 +165,15 @@ impl Hub {
         for claim in self.owned(trip) {
             owned.add(claim);
         }
+        let Some(known) = self.disk.trips.get(&trip) else {
+            return;
+        };
         for lost in self.disk.unlisted.iter().filter(|lost| lost.trip == trip) {
-            let claim = SeatClaim {
-                seat: lost.seat,
-                legs: lost.legs,
+            let Some(seat) = known.seat_now(lost.seat, lost.under) else {
+                continue;
             };
+            let legs = lost.legs;
+            let claim = SeatClaim { seat, legs };
             let pieces = owned.cover(claim).into_iter();
             self.disk.kept.extend(pieces.map(|piece| (trip, piece)));
         }
@@ -177,11 +181,8 @@ impl Hub {
 
     fn owned(&self, trip: TripId) -> Vec<SeatClaim> {
         let disk = &self.disk;
-        let leases = disk
-            .leases
-            .iter()
-            .filter(|((t, ..), lease)| *t == trip && lease.status != LeaseStatus::Closed);
-        let leased = leases.flat_map(|(_, lease)| lease.grant.claims.iter().copied());
+        let leased = disk.trips.get(&trip).map(|known| self.rights(known));
+        let leased = leased.into_iter().flatten();
         let kept = disk
             .kept
             .iter()
@@ -197,7 +198,7 @@ impl Hub {
             .values()
             .filter(|t| t.ticket.claim.trip == trip && t.state == TicketState::Live);
         let sold = live.map(|t| SeatClaim {
-            seat: t.ticket.claim.seat,
+            seat: t.seat,
             legs: t.legs,
         });
         leased.chain(kept).chain(blocked).chain(sold).collect()

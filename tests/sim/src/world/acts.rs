@@ -6,16 +6,15 @@ use domain::event::{
     uuid_v7,
 };
 use domain::ids::{
-    CommandId, Issuer, LeaseEpoch, LeaseNo, RequestId, SaleOrdinal, SeatNo, Seq, ShiftNo, StopSeq,
-    TicketId,
+    CommandId, Issuer, LayoutVersion, LeaseEpoch, LeaseNo, RequestId, SaleOrdinal, SeatNo, Seq,
+    ShiftNo, StopSeq, TicketId,
 };
 use domain::ingest::TicketState;
 use domain::lease::{LeaseRequest, SeatWant};
 use domain::ledger::{Account, Entry, EntryKind, sale_postings};
 use domain::money::{Currency, Minor};
 use domain::passenger::PassengerClass;
-use domain::scan::ScanAnswer;
-use domain::ticket::{Suite, TicketClaim, sign_ticket, signing_kid};
+use domain::ticket::{Suite, TicketClaim, parse_qr, sign_ticket, signing_kid};
 use edge_node::engine::{Command, IssuedTicket, Outcome, Personal, SellOrder};
 use edge_node::store::{CommitFault, Disk, EventRow, Store};
 use sync_protocol::session::EdgeInput;
@@ -52,6 +51,8 @@ impl World {
             } => self.top_up(node, trip, to, count),
             Op::Surrender { node, nth } => self.surrender(node, nth),
             Op::Book { trip, from, to } => self.book(trip, from, to).is_some(),
+            Op::SwapBus { trip, layout } => self.swap_bus(trip, layout),
+            Op::UndoSwap { nth } => self.undo_swap(nth),
             Op::SellOutsideLease { node, trip, seat } => {
                 self.sell_outside_lease(node, trip, seat).is_some()
             }
@@ -85,7 +86,7 @@ impl World {
         false
     }
 
-    fn command(&mut self, index: u8, command: &Command) -> Option<Outcome> {
+    pub(super) fn command(&mut self, index: u8, command: &Command) -> Option<Outcome> {
         let id = self.command_id();
         self.command_with(index, id, command)
     }
@@ -110,12 +111,20 @@ impl World {
     }
 
     fn hand_out(&mut self, index: u8, ticket: &IssuedTicket) {
+        let claim = match parse_qr(&ticket.qr) {
+            Ok(signed) => signed.claim,
+            Err(error) => {
+                let what = format!("ticket {}: {error}", ticket.id);
+                return self.violate("every ticket can be read", what);
+            }
+        };
         self.truth.hand_out(
             ticket.id,
             Held {
                 qr: ticket.qr.clone(),
                 trip: ticket.trip,
-                seat: ticket.seat,
+                seat: claim.seat,
+                under: claim.layout_version,
                 legs: ticket.legs,
                 node: Some(index),
                 void: ticket.void,
@@ -263,98 +272,6 @@ impl World {
         done
     }
 
-    fn scan(&mut self, nth: u16, trip: u8) -> bool {
-        if self.truth.order.is_empty() {
-            return false;
-        }
-        let id = self.truth.order[usize::from(nth) % self.truth.order.len()];
-        let held = self.truth.tickets[&id].clone();
-        // Three of four passengers find their bus.
-        let boarding = if nth.is_multiple_of(4) {
-            self.trips[usize::from(trip)]
-        } else {
-            held.trip
-        };
-        let command = Command::Scan {
-            trip: boarding,
-            text: held.qr.clone(),
-        };
-        let Some(Outcome::Scanned(scan)) = self.command(BUS, &command) else {
-            return false;
-        };
-        self.note(&format!("{:?}", scan.answer));
-        let right_trip = boarding == held.trip;
-        if let Some(what) = self.misjudged(&held, right_trip, scan.answer) {
-            self.violate(
-                "no good ticket is called invalid",
-                format!("ticket {id}: {what}: {}", scan.reason),
-            );
-        }
-        let on = matches!(scan.answer, ScanAnswer::Valid | ScanAnswer::GoodButUnlisted);
-        if let (true, Some(held)) = (on && right_trip, self.truth.tickets.get_mut(&id)) {
-            held.let_on = true;
-        }
-        true
-    }
-
-    /// What is wrong with an answer to a passenger who holds a good ticket.
-    fn misjudged(&self, held: &Held, right_trip: bool, answer: ScanAnswer) -> Option<String> {
-        // A ticket that was lost with the hub may be turned away: its seat may have been sold anew.
-        if held.void || held.lost {
-            return None;
-        }
-        let wrong = |what: &str| Some(what.to_owned());
-        match answer {
-            ScanAnswer::Invalid => wrong("it was called invalid"),
-            ScanAnswer::WrongTrip if right_trip => wrong("it was sent to another trip"),
-            ScanAnswer::Valid | ScanAnswer::GoodButUnlisted if !right_trip => {
-                wrong("it was let on another trip")
-            }
-            ScanAnswer::AlreadyUsed if !held.let_on && !held.forgotten => {
-                wrong("it was called used")
-            }
-            ScanAnswer::Valid | ScanAnswer::GoodButUnlisted if held.let_on && !held.forgotten => {
-                wrong("its copy was let on")
-            }
-            // A passenger with a voided ticket of the seat may sit there already.
-            ScanAnswer::SeatConflict => {
-                let seated = self.truth.tickets.values().any(|other| {
-                    other.let_on
-                        && other.trip == held.trip
-                        && other.seat == held.seat
-                        && other.legs.overlaps(held.legs)
-                });
-                (!seated && !self.listed_against(held) && !self.listed_anew(held))
-                    .then(|| "its seat was called taken".to_owned())
-            }
-            ScanAnswer::WrongTrip
-            | ScanAnswer::AlreadyUsed
-            | ScanAnswer::Valid
-            | ScanAnswer::GoodButUnlisted => None,
-        }
-    }
-
-    /// A void that was told but lost with an old disk leaves its ticket on the manifest.
-    fn listed_against(&self, held: &Held) -> bool {
-        self.truth.tickets.values().any(|other| {
-            other.void_excused
-                && other.trip == held.trip
-                && other.seat == held.seat
-                && other.legs.overlaps(held.legs)
-        })
-    }
-
-    /// A restored hub lists a voided ticket until the void reaches it again.
-    fn listed_anew(&self, held: &Held) -> bool {
-        self.hub.disk.incarnation.is_restored()
-            && self.truth.tickets.values().any(|other| {
-                (other.void || other.lost)
-                    && other.trip == held.trip
-                    && other.seat == held.seat
-                    && other.legs.overlaps(held.legs)
-            })
-    }
-
     pub(super) fn top_up(&mut self, node: u8, trip: u8, to: u8, count: u8) -> bool {
         let Some((trip, boarding, to)) = self.journey(node, trip, to) else {
             return false;
@@ -402,7 +319,7 @@ impl World {
         let from = StopSeq(from % known.leg_count());
         let to = StopSeq(from.0 + 1 + to % (known.leg_count() - from.0));
         let legs = known.legs(from, to)?;
-        let layout_version = known.layout_version;
+        let layout_version = known.numbering();
         let inventory = self.hub.inventory(id)?;
         if inventory.frozen {
             return None;
@@ -437,6 +354,7 @@ impl World {
         self.hub.disk.ledger.push(entry);
         let stored = HubTicket {
             ticket,
+            seat,
             legs,
             issuer: Issuer::Hub,
             shift: ShiftNo(0),
@@ -449,6 +367,7 @@ impl World {
             qr: ticket.to_qr(),
             trip: id,
             seat,
+            under: layout_version,
             legs,
             node: None,
             void: false,
@@ -482,13 +401,13 @@ impl World {
         if theirs.is_some() {
             return None;
         }
-        let (lease_no, epoch) = node
+        let (lease_no, epoch, layout_version) = node
             .engine
             .state()
             .leases_at(trip, from)
             .next()
-            .map_or((LeaseNo(1), LeaseEpoch(1)), |l| {
-                (l.grant.lease_no, l.grant.epoch)
+            .map_or((LeaseNo(1), LeaseEpoch(1), LayoutVersion(1)), |l| {
+                (l.grant.lease_no, l.grant.epoch, l.grant.layout_version)
             });
         let head = node.engine.head();
         let mut envelope = Envelope {
@@ -508,7 +427,7 @@ impl World {
             ordinal: SaleOrdinal(1),
             lease_no,
             epoch,
-            layout_version: domain::ids::LayoutVersion(1),
+            layout_version,
             fare_minor: Minor(5_000),
             test: false,
             tag: vec![],
@@ -684,11 +603,14 @@ impl World {
 
     /// The hub's disk is gone; a backup takes its place, as another installation. What the hub sold
     /// itself since the backup is lost, and so is what a node's disk that was replaced does not
-    /// hold either.
+    /// hold either. A backup from before a swap is left alone: nobody promises that seats can be
+    /// found again whose map was lost.
     fn restore_hub(&mut self, back: u8) -> bool {
-        let count = self.hub_images.len().max(1);
-        let image = self.hub_images.get(usize::from(back) % count).cloned();
-        let Some((disk, at)) = image else {
+        let swaps = &self.hub.disk.swaps;
+        let images = self.hub_images.iter();
+        let images: Vec<_> = images.filter(|(disk, _)| disk.swaps == *swaps).collect();
+        let image = images.get(usize::from(back) % images.len().max(1));
+        let Some((disk, at)) = image.map(|image| (*image).clone()) else {
             return false;
         };
         let now = self.instant();

@@ -16,7 +16,7 @@ use sync_protocol::{BucketId, Item, Uptime};
 use super::World;
 use crate::dice::Dice;
 use crate::hub::{Disk, Hub, NodeRecord};
-use crate::model::Truth;
+use crate::model::{Buses, Truth};
 use crate::network::Link;
 use crate::node::Node;
 use crate::ops::{BUS, NODES};
@@ -25,6 +25,10 @@ use crate::trace::Trace;
 /// The stops of every trip; the stations sell at the first and at the third.
 pub const STOPS: [&str; 5] = ["LUN", "CHB", "KAB", "NDO", "SOL"];
 const SEATS: u16 = 16;
+/// The bus that every trip is sold on first, by its layout.
+const FIRST_BUS: &str = "mini";
+/// The buses that it may be swapped for: seats, and how many stand in a row.
+const OTHER_BUSES: [(&str, u16, u16); 3] = [("long", 20, 4), ("wide", 16, 5), ("short", 12, 3)];
 /// Hours until each trip leaves: one during the story, one near its end, one far away.
 const LEAVES_HOURS: [i64; 3] = [1, 3, 40];
 /// 2026-11-22T06:00:00Z.
@@ -44,17 +48,21 @@ pub enum SetupError {
     Layout(#[from] domain::layout::LayoutError),
 }
 
-fn layout() -> Result<SeatLayout, SetupError> {
+/// Rows of so many. Every bus calls its places otherwise.
+fn layout(id: &str, seats: u16, abreast: u16) -> Result<SeatLayout, SetupError> {
     let seat = |n: u16| Seat {
-        label: n.to_string(),
-        row: (n - 1) / 4 + 1,
-        column: ((n - 1) % 4 + 1) as u8,
+        label: match id {
+            FIRST_BUS => n.to_string(),
+            other => format!("{}{}", &other[..1], seats + 1 - n),
+        },
+        row: (n - 1) / abreast + 1,
+        column: ((n - 1) % abreast + 1) as u8,
         attributes: SeatAttributes::default(),
     };
     Ok(SeatLayout::new(
-        "mini",
+        id,
         LayoutVersion(1),
-        (1..=SEATS).map(seat).collect(),
+        (1..=seats).map(seat).collect(),
     )?)
 }
 
@@ -103,7 +111,7 @@ fn trip(number: u64, leaves: Instant, zone: &Zone) -> Result<Trip, SetupError> {
         route: "LUN-SOL".to_owned(),
         headsign: "Solwezi".to_owned(),
         service_date: "2026-11-22".parse()?,
-        layout: "mini".to_owned(),
+        layout: FIRST_BUS.to_owned(),
         layout_version: LayoutVersion(1),
         seat_count: SEATS,
         fare_table: "fares".to_owned(),
@@ -155,27 +163,24 @@ impl World {
             bus,
             zone: zone.clone(),
         };
+        for (id, seats, abreast) in [(FIRST_BUS, SEATS, 4)].into_iter().chain(OTHER_BUSES) {
+            let layout = layout(id, seats, abreast)?;
+            let (key, fact) = (format!("layout:{id}"), Item::Layout(layout.clone()));
+            hub.disk.buckets.publish("company", &key, fact);
+            hub.disk.layouts.insert(id.to_owned(), layout);
+        }
         let buckets = &mut hub.disk.buckets;
-        buckets.publish("company", "layout:mini", Item::Layout(layout()?));
         buckets.publish("company", "fares:fares", Item::Fares(fares()?));
         let hub_key = KeyRecord::signing(Issuer::Hub, hub.key.verifying_key());
         let mut trips = vec![];
+        let mut truth = Truth::default();
         for (number, hours) in (1u64..).zip(LEAVES_HOURS) {
             let trip = trip(number, BASE.plus_ms(hours * 3_600_000), &zone)?;
+            hub.publish_trip(&trip);
             let bucket = BucketId::Trip(trip.id).name();
-            hub.disk
-                .buckets
-                .publish(&bucket, "trip", Item::Trip(trip.clone()));
-            hub.disk
-                .buckets
-                .publish(&bucket, "key:hub", Item::Key(hub_key.clone()));
-            for stop in STOPS {
-                let name = format!("trip:{}", trip.id);
-                let station = BucketId::Station(stop.parse()?).name();
-                hub.disk
-                    .buckets
-                    .publish(&station, &name, Item::Trip(trip.clone()));
-            }
+            let fact = Item::Key(hub_key.clone());
+            hub.disk.buckets.publish(&bucket, "key:hub", fact);
+            truth.buses.insert(trip.id, Buses::new(trip.numbering()));
             trips.push(trip.id);
             hub.disk.trips.insert(trip.id, trip);
         }
@@ -194,7 +199,7 @@ impl World {
             hub_sessions: std::collections::BTreeMap::new(),
             work: vec![],
             order: 0,
-            truth: Truth::default(),
+            truth,
             took_effect: std::collections::BTreeMap::new(),
             trace: Trace::default(),
             violation: None,
