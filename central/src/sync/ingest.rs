@@ -85,6 +85,11 @@ impl Ingest {
         (outcomes, judged)
     }
 
+    /// How many events of a log are in memory for the judging.
+    fn pending(&self, incarnation: NodeIncarnation) -> usize {
+        self.pending.get(&incarnation).map_or(0, VecDeque::len)
+    }
+
     /// Keeps what was stored for the judging.
     fn admit(
         &mut self,

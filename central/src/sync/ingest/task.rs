@@ -2,12 +2,14 @@
 //! and verified on the blocking pool, and what has piled up is stored and judged together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use domain::event::SignedEvent;
 use domain::ids::{NodeIncarnation, Seq};
 use sync_protocol::batch::EventBatch;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::{Ingest, Judged, StoreOutcome};
@@ -18,6 +20,9 @@ use crate::nodes::NodeContext;
 const UNPACKED_MAX: usize = 8;
 /// Batches that wait behind the one whose unpacking is waited for; each has a thread by then.
 const UNPACKING_MAX: usize = 1;
+/// While more is on its way, fewer events than this are not worth a judging of their own: locks,
+/// look-ups and the flush cost the same for a few.
+const JUDGED_TOGETHER: usize = 2048;
 /// How long to wait before the database is asked again, in ms.
 const RETRY_MS: u64 = 500;
 
@@ -33,6 +38,16 @@ pub enum IngestEvent {
 /// An unpacked batch, or `None` where it was not what it said.
 type Unpacked = Option<(NodeIncarnation, Vec<SignedEvent>)>;
 
+/// Batches taken from the session that the draining has not come to.
+type UnderWay = Arc<AtomicUsize>;
+
+/// Turns at verifying, over all nodes: as many as the machine has cores, but one. That one is left
+/// to the storing and judging of what was verified, which would fall behind.
+static VERIFYING: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Semaphore::new(cores.saturating_sub(1).max(1))
+});
+
 /// Starts the ingest of a node; it ends when `batches` is closed.
 pub fn spawn_ingest(
     db: Db,
@@ -42,9 +57,10 @@ pub fn spawn_ingest(
 ) -> JoinHandle<()> {
     let (started, under_way) = mpsc::channel(UNPACKING_MAX);
     let (unpacked, waiting) = mpsc::channel(UNPACKED_MAX);
-    tokio::spawn(unpack(node.clone(), batches, started));
+    let count = UnderWay::default();
+    tokio::spawn(unpack(node.clone(), batches, started, Arc::clone(&count)));
     tokio::spawn(collect(under_way, unpacked));
-    tokio::spawn(drain(Ingest::new(db, node), waiting, events))
+    tokio::spawn(drain(Ingest::new(db, node), (waiting, count), events))
 }
 
 /// Starts to unpack and verify batches as they come; several are under way, in their order.
@@ -52,10 +68,16 @@ async fn unpack(
     node: NodeContext,
     mut batches: mpsc::Receiver<EventBatch>,
     under_way: mpsc::Sender<JoinHandle<Unpacked>>,
+    count: UnderWay,
 ) {
     while let Some(batch) = batches.recv().await {
+        count.fetch_add(1, Ordering::Relaxed);
         let (id, key) = (node.node, node.event_key);
+        let Ok(turn) = VERIFYING.acquire().await else {
+            return;
+        };
         let work = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let unpacked = batch.unpack(id, &key?);
             match unpacked {
                 Ok(events) => Some((batch.incarnation, events)),
@@ -117,9 +139,15 @@ async fn begin(ingest: &Ingest, teller: &mut Teller) -> Result<BTreeSet<NodeInca
     Ok(ingest.backlog().await?.into_iter().collect())
 }
 
+/// A log of which so much is stored that it is judged though more is on its way.
+fn worth_judging(ingest: &Ingest, unjudged: &BTreeSet<NodeIncarnation>) -> Option<NodeIncarnation> {
+    let mut logs = unjudged.iter().copied();
+    logs.find(|log| ingest.pending(*log) >= JUDGED_TOGETHER)
+}
+
 async fn drain(
     mut ingest: Ingest,
-    mut waiting: mpsc::Receiver<Unpacked>,
+    (mut waiting, under_way): (mpsc::Receiver<Unpacked>, UnderWay),
     events: mpsc::Sender<IngestEvent>,
 ) {
     let mut teller = Teller {
@@ -133,11 +161,14 @@ async fn drain(
         }
     };
     loop {
-        while let Some(incarnation) = unjudged.first().copied() {
-            // Storing does not wait for judging, nor judging for storing.
-            if !waiting.is_empty() {
-                break;
-            }
+        // Storing does not wait for judging, nor judging for storing.
+        while waiting.is_empty() {
+            let next = if under_way.load(Ordering::Relaxed) > 0 {
+                worth_judging(&ingest, &unjudged)
+            } else {
+                unjudged.first().copied()
+            };
+            let Some(incarnation) = next else { break };
             let judged = match ingest.judge_some(incarnation).await {
                 Ok(Some(judged)) => {
                     teller.tell(judged).await;
@@ -166,7 +197,8 @@ async fn drain(
         while let Ok(more) = waiting.try_recv() {
             piled.push(more);
         }
-        let judging = unjudged.first().copied();
+        under_way.fetch_sub(piled.len(), Ordering::Relaxed);
+        let judging = worth_judging(&ingest, &unjudged);
         let (outcomes, judged) = store_piled(&mut ingest, piled, judging).await;
         for (incarnation, outcome) in outcomes {
             unjudged.extend(incarnation);
