@@ -231,7 +231,7 @@ async fn rabbitmq_keeps_the_promises_and_comes_back_by_itself_after_it_was_kille
     let broker: Arc<dyn Broker> = Arc::new(Rabbit::new(&server.url(), queues().into()).unwrap());
     suite(Arc::clone(&broker), company).await;
 
-    let trips = queue("slow", &["slow.*"], &[20_000]);
+    let trips = queue("slow", &["slow.*"], &[10_000]);
     let slow = vec![trips.clone()];
     let broker: Arc<dyn Broker> = Arc::new(Rabbit::new(&server.url(), slow).unwrap());
     let listening = Listening::to(&broker, &trips);
@@ -245,7 +245,7 @@ async fn rabbitmq_keeps_the_promises_and_comes_back_by_itself_after_it_was_kille
     .await;
     tokio::task::block_in_place(|| {
         server.wait_for_queue("test.slow")?;
-        server.wait_for_queue("test.slow.retry.20000")?;
+        server.wait_for_queue("test.slow.retry.10000")?;
         server.kill()
     })
     .unwrap();

@@ -20,6 +20,7 @@ use std::collections::{HashMap, VecDeque};
 use domain::event::SignedEvent;
 use domain::ids::{NodeIncarnation, Seq};
 use sync_protocol::frame::{SeqVerdict, StoredMark};
+use tokio::task::JoinHandle;
 
 use crate::db::{Backoff, Db, DbError};
 use crate::nodes::NodeContext;
@@ -34,6 +35,12 @@ pub struct Judged {
     pub mark: StoredMark,
     /// The exceptions.
     pub exceptions: Vec<SeqVerdict>,
+}
+
+/// What a judging in a task of its own came to.
+struct Judging {
+    left: VecDeque<SignedEvent>,
+    outcome: Result<Option<Judged>, DbError>,
 }
 
 /// The ingest of one node's logs.
@@ -65,24 +72,24 @@ impl Ingest {
         Ok(self.admit(incarnation, batches, done))
     }
 
-    /// Both steps at once: while the batches are stored, the next of what was stored before is
-    /// judged. Neither waits for the other's locks before its end.
-    pub async fn store_and_judge(
-        &mut self,
-        (incarnation, batches): (NodeIncarnation, Vec<Vec<SignedEvent>>),
-        judging: NodeIncarnation,
-    ) -> (
-        Result<Vec<StoreOutcome>, DbError>,
-        Result<Option<Judged>, DbError>,
-    ) {
-        let (db, node) = (&self.db, &self.node);
-        let queue = self.pending.entry(judging).or_default();
-        let (done, judged) = tokio::join!(
-            stored(db, node, incarnation, &batches),
-            judged(db, node, judging, queue)
-        );
-        let outcomes = done.map(|done| self.admit(incarnation, batches, done));
-        (outcomes, judged)
+    /// Step B in a task of its own, so that storing goes on meanwhile; see [`Ingest::judge_some`].
+    /// What it leaves is given back with [`Ingest::judging_ended`].
+    fn judging(&mut self, incarnation: NodeIncarnation) -> JoinHandle<Judging> {
+        let (db, node) = (self.db.clone(), self.node.clone());
+        let mut left = self.pending.remove(&incarnation).unwrap_or_default();
+        tokio::spawn(async move {
+            let outcome = judged(&db, &node, incarnation, &mut left).await;
+            Judging { left, outcome }
+        })
+    }
+
+    /// Takes back what a judging left; what was stored meanwhile comes behind it.
+    fn judging_ended(&mut self, incarnation: NodeIncarnation, left: VecDeque<SignedEvent>) {
+        let queue = self.pending.entry(incarnation).or_default();
+        let meanwhile = std::mem::replace(queue, left);
+        for event in meanwhile {
+            append(queue, event);
+        }
     }
 
     /// How many events of a log are in memory for the judging.
@@ -100,16 +107,7 @@ impl Ingest {
         let queue = self.pending.entry(incarnation).or_default();
         let admitted = batches.into_iter().flatten().zip(&done.is_next);
         for (event, _) in admitted.filter(|(_, next)| **next) {
-            let last = queue.back().map(|e| e.envelope.seq.0);
-            match last {
-                // Read back from the database meanwhile.
-                Some(last) if event.envelope.seq.0 <= last => {}
-                Some(last) if event.envelope.seq.0 > last + 1 => {
-                    queue.clear();
-                    queue.push_back(event);
-                }
-                Some(_) | None => queue.push_back(event),
-            }
+            append(queue, event);
         }
         done.outcomes
     }
@@ -159,6 +157,19 @@ impl Ingest {
     /// The logs of the node that hold something unjudged.
     pub async fn backlog(&self) -> Result<Vec<NodeIncarnation>, DbError> {
         judge::backlog(&self.db, &self.node).await
+    }
+}
+
+/// Adds a stored event to those that wait for the judging.
+fn append(queue: &mut VecDeque<SignedEvent>, event: SignedEvent) {
+    match queue.back().map(|e| e.envelope.seq.0) {
+        // Read back from the database meanwhile.
+        Some(last) if event.envelope.seq.0 <= last => {}
+        Some(last) if event.envelope.seq.0 > last + 1 => {
+            queue.clear();
+            queue.push_back(event);
+        }
+        Some(_) | None => queue.push_back(event),
     }
 }
 

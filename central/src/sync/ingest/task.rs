@@ -12,7 +12,7 @@ use sync_protocol::batch::EventBatch;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use super::{Ingest, Judged, StoreOutcome};
+use super::{Ingest, Judged, Judging, StoreOutcome};
 use crate::db::{Db, DbError};
 use crate::nodes::NodeContext;
 
@@ -22,7 +22,7 @@ const UNPACKED_MAX: usize = 8;
 const UNPACKING_MAX: usize = 1;
 /// While more is on its way, fewer events than this are not worth a judging of their own: locks,
 /// look-ups and the flush cost the same for a few.
-const JUDGED_TOGETHER: usize = 2048;
+const JUDGED_TOGETHER: usize = 1024;
 /// How long to wait before the database is asked again, in ms.
 const RETRY_MS: u64 = 500;
 
@@ -139,12 +139,67 @@ async fn begin(ingest: &Ingest, teller: &mut Teller) -> Result<BTreeSet<NodeInca
     Ok(ingest.backlog().await?.into_iter().collect())
 }
 
-/// A log of which so much is stored that it is judged though more is on its way.
-fn worth_judging(ingest: &Ingest, unjudged: &BTreeSet<NodeIncarnation>) -> Option<NodeIncarnation> {
-    let mut logs = unjudged.iter().copied();
-    logs.find(|log| ingest.pending(*log) >= JUDGED_TOGETHER)
+/// The logs with something unjudged, and the one that is being judged.
+struct Judge {
+    unjudged: BTreeSet<NodeIncarnation>,
+    at_work: Option<(NodeIncarnation, JoinHandle<Judging>)>,
 }
 
+impl Judge {
+    /// Begins with the next log, unless one is at work. With `more` on its way it waits until
+    /// there is enough.
+    fn begin(&mut self, ingest: &mut Ingest, more: bool) {
+        if self.at_work.is_some() {
+            return;
+        }
+        let enough = |log: &NodeIncarnation| !more || ingest.pending(*log) >= JUDGED_TOGETHER;
+        let next = self.unjudged.iter().copied().find(enough);
+        if let Some(log) = next {
+            // What is stored from here on puts it in again.
+            self.unjudged.remove(&log);
+            self.at_work = Some((log, ingest.judging(log)));
+        }
+    }
+
+    /// Waits for the log at work; for ever when there is none. May be dropped and asked again.
+    async fn ended(&mut self) -> (NodeIncarnation, Option<Judging>) {
+        let Some((log, task)) = &mut self.at_work else {
+            return std::future::pending().await;
+        };
+        // The task fails only by a panic, which the panic hook has told of.
+        let (log, done) = (*log, task.await.ok());
+        self.at_work = None;
+        (log, done)
+    }
+
+    /// Tells what it came to, and whether the database has to be waited for.
+    async fn take(
+        &mut self,
+        ingest: &mut Ingest,
+        teller: &mut Teller,
+        (log, done): (NodeIncarnation, Option<Judging>),
+    ) -> Result<(), DbError> {
+        let Some(Judging { left, outcome }) = done else {
+            return Ok(());
+        };
+        ingest.judging_ended(log, left);
+        let told = match outcome {
+            Ok(Some(judged)) => {
+                teller.tell(judged).await;
+                self.unjudged.insert(log);
+                return Ok(());
+            }
+            Ok(None) => teller.catch_up(ingest, log).await,
+            Err(error) => Err(error),
+        };
+        if told.is_err() {
+            self.unjudged.insert(log);
+        }
+        told
+    }
+}
+
+/// Storing does not wait for judging, nor judging for storing.
 async fn drain(
     mut ingest: Ingest,
     (mut waiting, under_way): (mpsc::Receiver<Unpacked>, UnderWay),
@@ -154,70 +209,56 @@ async fn drain(
         events,
         judged: BTreeMap::new(),
     };
-    let mut unjudged = loop {
+    let unjudged = loop {
         match begin(&ingest, &mut teller).await {
             Ok(logs) => break logs,
             Err(error) => wait_after(&error).await,
         }
     };
+    let mut judge = Judge {
+        unjudged,
+        at_work: None,
+    };
+    let mut ended = false;
     loop {
-        // Storing does not wait for judging, nor judging for storing.
-        while waiting.is_empty() {
-            let next = if under_way.load(Ordering::Relaxed) > 0 {
-                worth_judging(&ingest, &unjudged)
-            } else {
-                unjudged.first().copied()
-            };
-            let Some(incarnation) = next else { break };
-            let judged = match ingest.judge_some(incarnation).await {
-                Ok(Some(judged)) => {
-                    teller.tell(judged).await;
-                    Ok(())
-                }
-                Ok(None) => {
-                    let told = teller.catch_up(&ingest, incarnation).await;
-                    if told.is_ok() {
-                        unjudged.remove(&incarnation);
-                    }
-                    told
-                }
-                Err(error) => Err(error),
-            };
-            if let Err(error) = judged {
-                wait_after(&error).await;
-                if waiting.is_closed() {
-                    return;
-                }
-            }
-        }
-        let Some(first) = waiting.recv().await else {
+        judge.begin(&mut ingest, under_way.load(Ordering::Relaxed) > 0);
+        if ended && judge.at_work.is_none() {
             return;
+        }
+        let first = tokio::select! {
+            done = judge.ended() => {
+                if let Err(error) = judge.take(&mut ingest, &mut teller, done).await {
+                    wait_after(&error).await;
+                    if ended || waiting.is_closed() {
+                        return;
+                    }
+                }
+                continue;
+            }
+            first = waiting.recv(), if !ended => first,
+        };
+        let Some(first) = first else {
+            ended = true;
+            continue;
         };
         let mut piled = vec![first];
         while let Ok(more) = waiting.try_recv() {
             piled.push(more);
         }
         under_way.fetch_sub(piled.len(), Ordering::Relaxed);
-        let judging = worth_judging(&ingest, &unjudged);
-        let (outcomes, judged) = store_piled(&mut ingest, piled, judging).await;
-        for (incarnation, outcome) in outcomes {
-            unjudged.extend(incarnation);
+        for (incarnation, outcome) in store_piled(&mut ingest, piled).await {
+            judge.unjudged.extend(incarnation);
             let _ = teller.events.send(IngestEvent::Batch(outcome)).await;
-        }
-        if let Some(judged) = judged {
-            teller.tell(judged).await;
         }
     }
 }
 
-/// Stores what has piled up, neighbours of one log together, and meanwhile judges some of what
-/// was stored before.
+/// Stores what has piled up, neighbours of one log together.
 async fn store_piled(
     ingest: &mut Ingest,
     piled: Vec<Unpacked>,
-    mut judging: Option<NodeIncarnation>,
-) -> (Vec<(Option<NodeIncarnation>, StoreOutcome)>, Option<Judged>) {
-    let (mut outcomes, mut judged) = (vec![], None);
+) -> Vec<(Option<NodeIncarnation>, StoreOutcome)> {
+    let mut outcomes = vec![];
     let mut piled = piled.into_iter().peekable();
     while let Some(first) = piled.next() {
         let Some((incarnation, events)) = first else {
@@ -230,21 +271,7 @@ async fn store_piled(
             batches.push(events);
         }
         let count = batches.len();
-        let stored = match judging.take() {
-            None => ingest.store(incarnation, batches).await,
-            Some(judging) => {
-                let both = ingest
-                    .store_and_judge((incarnation, batches), judging)
-                    .await;
-                // What was not judged stays in the backlog and is tried again.
-                judged = both.1.unwrap_or_else(|error| {
-                    tracing::error!(%error, "judging waits for the database");
-                    None
-                });
-                both.0
-            }
-        };
-        match stored {
+        match ingest.store(incarnation, batches).await {
             Ok(stored) => outcomes.extend(stored.into_iter().map(|o| (Some(incarnation), o))),
             Err(error) => {
                 wait_after(&error).await;
@@ -252,7 +279,7 @@ async fn store_piled(
             }
         }
     }
-    (outcomes, judged)
+    outcomes
 }
 
 async fn wait_after(error: &DbError) {
