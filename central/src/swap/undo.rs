@@ -14,10 +14,10 @@ use uuid::Uuid;
 use super::SwapFault;
 use super::carry::{self, Done, Going};
 use super::db::{self, Claim, MovedRow, Sold, SwapRow};
+use super::scene;
 use crate::aftersale;
 use crate::audit::Actor;
 use crate::company::layout_of;
-use crate::operations::State;
 use crate::operations::crew::{AssignError, assign_bus};
 use crate::operations::trips::Running;
 use crate::sync::buckets::state_code;
@@ -40,10 +40,7 @@ pub(super) async fn undo(
     actor: Actor,
     now: Instant,
 ) -> Result<Done, SwapFault> {
-    match running.day.state {
-        State::Scheduled | State::Boarding | State::Departed => {}
-        over @ (State::Arrived | State::Cancelled) => return Err(SwapFault::Over(over)),
-    }
+    scene::refuse_over(tx, &running).await?;
     let before = running.trip.clone();
     let (undone, trip) = former(tx, &before, swap).await?;
     let tickets = db::tickets(tx, before.id).await?;
