@@ -1,13 +1,19 @@
 //! Swaps on a hub that was restored.
 
-use domain::ids::TripId;
+use domain::event::{EventBody, ScanRecord};
+use domain::ids::{SaleOrdinal, SeatNo, StopSeq, TicketId, TripId};
+use domain::passenger::PassengerClass;
+use domain::scan::ScanAnswer;
+use domain::ticket::{TicketClaim, sign_ticket, signing_kid};
 use domain::time::Instant;
 use serde_json::json;
+use sync_protocol::frame::LogHead;
 
 use super::world::World;
 use crate::audit::Actor;
 use crate::clock;
-use crate::restore::{accept_risk, begin_incarnation};
+use crate::restore::{accept_risk, begin_incarnation, take_grants};
+use crate::testing::deliver;
 
 /// The hub as it begins anew on its database.
 async fn restore(world: &World, now: Instant) {
@@ -46,4 +52,51 @@ async fn a_frozen_trip_keeps_its_bus_until_it_is_thawed() {
     thaw(&world).await;
     assert_eq!(world.undo(1).await["undoes"], 1);
     world.books_are_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_ticket_keeps_the_seat_that_its_own_became() {
+    let mut world = World::leased_only("T49").await;
+    let trip = TripId(world.trip);
+    let under = world.trip_now().await.numbering();
+    world.swap("T65").await;
+    let swaps = world.trip_now().await.swaps;
+    let leased = |seat: SeatNo| world.grant.claims.iter().any(|c| c.seat == seat);
+    let mut seats = (1..=49).map(SeatNo).filter(|seat| !leased(*seat));
+    let moved = seats.find_map(|seat| Some((seat, swaps.place(seat, under)?)).filter(|s| s.0 != s.1));
+    let (printed, today) = moved.unwrap();
+    restore(&world, clock::now()).await;
+    let claim = TicketClaim {
+        id: TicketId(uuid::Uuid::from_u128(77)),
+        trip,
+        seat: printed,
+        from: StopSeq(0),
+        to: StopSeq(1),
+        class: PassengerClass::Adult,
+        ordinal: SaleOrdinal(1),
+        issued_at: Instant(1_790_000_000_000),
+        lease: None,
+        layout_version: under,
+        test: false,
+    };
+    let key = world.site.keys.signing_key();
+    let scan = world.bus.log(&EventBody::Scan(ScanRecord {
+        trip,
+        answer: ScanAnswer::GoodButUnlisted,
+        ticket: Some(claim.id),
+        text: Some(sign_ticket(&claim, signing_kid(&key.verifying_key()), key).to_qr()),
+    }));
+    let (db, keys, now) = (&world.site.db.db, &world.site.keys, clock::now());
+    let logs = [LogHead::from(world.bus.head)];
+    take_grants(db, keys, &world.bus.context, &logs, &[], now)
+        .await
+        .unwrap();
+    deliver(&mut world.bus.ingest(db), vec![scan]).await.unwrap();
+    thaw(&world).await;
+    let mut owner = world.site.db.owner().await.unwrap();
+    let kept: Vec<i32> = sqlx::query_scalar("SELECT seat FROM claim WHERE kind = 'block'")
+        .fetch_all(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(kept, [i32::from(today.0)], "printed {printed}");
 }
