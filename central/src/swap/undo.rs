@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use domain::ids::{SeatNo, TicketId};
 use domain::ingest::TicketState;
 use domain::layout::SeatLayout;
+use domain::restore::numberings_skipped;
 use domain::swap::{InTheWay, Moved, NO_SEAT, SeatMoves};
 use domain::time::Instant;
 use domain::trip::Trip;
@@ -118,7 +119,8 @@ async fn former(tx: &mut TenantTx, today: &Trip, swap: i16) -> Result<(Undone, T
     let standing = standing.filter(|s| i32::from(s.numbering.0) == row.numbering);
     let standing = standing.ok_or(SwapFault::NotStanding)?;
     let back = standing.moves.inverse(today.seat_count);
-    let mut former = today.in_former_bus().ok_or(SwapFault::TooMany)?;
+    let skipped = numberings_skipped(db::installation(tx, trip).await?);
+    let mut former = today.in_former_bus(skipped).ok_or(SwapFault::TooMany)?;
     let none = || SwapFault::NoLayout(trip);
     let old = layout_of(tx, &former).await?.ok_or_else(none)?;
     let new = layout_of(tx, today).await?.ok_or_else(none)?;

@@ -4,9 +4,10 @@ use domain::event::{EventBody, ScanRecord};
 use domain::ids::{SaleOrdinal, SeatNo, StopSeq, TicketId, TripId};
 use domain::passenger::PassengerClass;
 use domain::scan::ScanAnswer;
+use domain::swap::SWAPS_MAX;
 use domain::ticket::{TicketClaim, sign_ticket, signing_kid};
 use domain::time::Instant;
-use serde_json::json;
+use serde_json::{Value, json};
 use sync_protocol::frame::LogHead;
 
 use super::world::World;
@@ -63,7 +64,8 @@ async fn a_lost_ticket_keeps_the_seat_that_its_own_became() {
     let swaps = world.trip_now().await.swaps;
     let leased = |seat: SeatNo| world.grant.claims.iter().any(|c| c.seat == seat);
     let mut seats = (1..=49).map(SeatNo).filter(|seat| !leased(*seat));
-    let moved = seats.find_map(|seat| Some((seat, swaps.place(seat, under)?)).filter(|s| s.0 != s.1));
+    let moved =
+        seats.find_map(|seat| Some((seat, swaps.place(seat, under)?)).filter(|s| s.0 != s.1));
     let (printed, today) = moved.unwrap();
     restore(&world, clock::now()).await;
     let claim = TicketClaim {
@@ -91,7 +93,9 @@ async fn a_lost_ticket_keeps_the_seat_that_its_own_became() {
     take_grants(db, keys, &world.bus.context, &logs, &[], now)
         .await
         .unwrap();
-    deliver(&mut world.bus.ingest(db), vec![scan]).await.unwrap();
+    deliver(&mut world.bus.ingest(db), vec![scan])
+        .await
+        .unwrap();
     thaw(&world).await;
     let mut owner = world.site.db.owner().await.unwrap();
     let kept: Vec<i32> = sqlx::query_scalar("SELECT seat FROM claim WHERE kind = 'block'")
@@ -99,4 +103,33 @@ async fn a_lost_ticket_keeps_the_seat_that_its_own_became() {
         .await
         .unwrap();
     assert_eq!(kept, [i32::from(today.0)], "printed {printed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_hub_gives_a_swap_a_number_that_no_lost_swap_can_have() {
+    let mut world = World::leased_only("T49").await;
+    let in_backup = world.trip_now().await.numbering().0;
+    let first_lost = in_backup + 1;
+    let last_lost = in_backup + SWAPS_MAX as u16;
+    restore(&world, clock::now()).await;
+    thaw(&world).await;
+    let number = |done: &Value| done["numbering"].as_u64().unwrap() as u16;
+    let swapped = number(&world.swap("T65").await);
+    assert!(
+        !(first_lost..=last_lost).contains(&swapped),
+        "{swapped} may be known to nodes with another map"
+    );
+    let undone = number(&world.undo(1).await);
+    assert_eq!(undone, swapped + 1, "one installation counts on");
+    // The next one was not told of what this one did after its backup.
+    restore(&world, clock::now().plus_ms(60_000)).await;
+    thaw(&world).await;
+    let mut other = json!({"layout": "T66"});
+    let preview = world.post("again", "/preview", &other).await.json();
+    other["preview"] = preview["preview"].clone();
+    let again = world.post("again", "", &other).await;
+    assert_eq!(again.status, 201, "{again:?}");
+    let again = number(&again.json());
+    assert!(again > undone + SWAPS_MAX as u16, "{again} after {undone}");
+    world.books_are_right().await;
 }
