@@ -24,6 +24,7 @@ use domain::swap::SwapError;
 use uuid::Uuid;
 
 use crate::aftersale::AftersaleError;
+use crate::booking::Refusal;
 use crate::db::DbError;
 use crate::operations::crew::AssignError;
 use crate::operations::{State, trips::TripError};
@@ -45,6 +46,9 @@ pub enum SwapFault {
     /// It is over.
     #[error("a trip that is {0} takes no other bus")]
     Over(State),
+    /// The hub was restored: rights that it has not heard of would have no say in who sits where.
+    #[error(transparent)]
+    Frozen(Refusal),
     /// Neither or both.
     #[error("name the other `layout`, or the other `bus` by its registration: one of the two")]
     Which,

@@ -18,6 +18,23 @@ use crate::weaken::{Weakness, weakened};
 /// How many lease numbers of a holder on a trip a restored hub passes over.
 pub const LEASES_SKIPPED: u16 = 256;
 
+/// Numberings of a trip's seats that no installation gives out beside another: more than a trip may
+/// have swaps.
+const NUMBERINGS_APART: u16 = 64;
+/// How many installations pass over different numbers of them.
+const NUMBERINGS_CYCLE: u32 = 128;
+
+/// How many seat numberings a restored hub passes over at the first swap of a trip: nodes may know
+/// some that it never heard of. Two restores of one backup pass over different numbers, unless a
+/// multiple of 128 minutes lies between them.
+pub fn numberings_skipped(hub: HubIncarnation) -> u16 {
+    if !hub.is_restored() {
+        return 0;
+    }
+    let turn = (hub.0 % NUMBERINGS_CYCLE) as u16;
+    NUMBERINGS_APART * (turn + 1)
+}
+
 /// The installations of a hub that was never restored.
 pub const FIRST: HubIncarnation = HubIncarnation(1);
 

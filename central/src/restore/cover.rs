@@ -9,6 +9,7 @@ use domain::ingest::Unlisted;
 use domain::lease::{Grant, SeatClaim};
 use domain::restore::Owned;
 use domain::swap::Swaps;
+use domain::ticket::parse_qr;
 use domain::time::Instant;
 
 use super::db;
@@ -53,8 +54,9 @@ impl Pieces {
 /// Gives every open lease that was taken over from its holder's word, and every lost ticket that a
 /// validator saw, the claims that it lacks and that nobody else has. The trips are locked.
 pub(super) async fn cover(tx: &mut TenantTx, trips: &[i64]) -> Result<(), DbError> {
-    let leases = adopted(tx, trips).await?;
-    let lost = lost_tickets(tx, trips).await?;
+    let mut maps = Maps::default();
+    let leases = adopted(tx, &mut maps, trips).await?;
+    let lost = lost_tickets(tx, &mut maps, trips).await?;
     if leases.is_empty() && lost.is_empty() {
         return Ok(());
     }
@@ -76,8 +78,25 @@ pub(super) async fn cover(tx: &mut TenantTx, trips: &[i64]) -> Result<(), DbErro
     insert(tx, &pieces).await
 }
 
+/// The swaps of trips, as far as they were looked at.
+#[derive(Default)]
+struct Maps(BTreeMap<TripId, Swaps>);
+
+impl Maps {
+    async fn of(&mut self, tx: &mut TenantTx, trip: TripId) -> Result<&Swaps, DbError> {
+        match self.0.entry(trip) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unread) => {
+                let known = lock_trip(tx, trip).await?;
+                Ok(unread.insert(known.map_or(Swaps::NONE, |trip| trip.swaps)))
+            }
+        }
+    }
+}
+
 async fn adopted(
     tx: &mut TenantTx,
+    maps: &mut Maps,
     trips: &[i64],
 ) -> Result<Vec<(i64, Seller, Vec<SeatClaim>)>, DbError> {
     let rows = sqlx::query!(
@@ -90,17 +109,11 @@ async fn adopted(
     .fetch_all(tx.conn())
     .await?;
     let mut adopted = Vec::with_capacity(rows.len());
-    let mut swaps: BTreeMap<TripId, Swaps> = BTreeMap::new();
-    let none = Swaps::NONE;
     for row in rows {
         let grant: Grant = from_cbor(&row.granted).map_err(|_| DbError::damaged("a grant"))?;
         let holder = Some((grant.holder, grant.lease_no));
-        if let Entry::Vacant(unread) = swaps.entry(grant.trip) {
-            let trip = lock_trip(tx, grant.trip).await?;
-            unread.insert(trip.map_or(Swaps::NONE, |trip| trip.swaps));
-        }
         // The grant keeps its numbering; its claims lie on the seats of the bus that drives.
-        let swaps = swaps.get(&grant.trip).unwrap_or(&none);
+        let swaps = maps.of(tx, grant.trip).await?;
         adopted.push((row.trip_id, holder, grant.claims_now(swaps).collect()));
     }
     Ok(adopted)
@@ -108,10 +121,11 @@ async fn adopted(
 
 async fn lost_tickets(
     tx: &mut TenantTx,
+    maps: &mut Maps,
     trips: &[i64],
 ) -> Result<Vec<(i64, Seller, Vec<SeatClaim>)>, DbError> {
     let rows = sqlx::query!(
-        r#"SELECT trip_id, seat, lower(legs) AS "from!", upper(legs) AS "to!"
+        r#"SELECT trip_id, seat, lower(legs) AS "from!", upper(legs) AS "to!", code
            FROM unlisted_ticket WHERE company_id = $1 AND trip_id = ANY($2)
            ORDER BY trip_id, ticket_id"#,
         tx.company().0,
@@ -119,15 +133,17 @@ async fn lost_tickets(
     )
     .fetch_all(tx.conn())
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok((
-                row.trip_id,
-                None,
-                vec![claim_of(row.seat, row.from, row.to)?],
-            ))
-        })
-        .collect()
+    let mut lost = Vec::with_capacity(rows.len());
+    for row in rows {
+        let shown = parse_qr(&row.code).map_err(|_| DbError::damaged("a lost ticket"))?;
+        let printed = claim_of(row.seat, row.from, row.to)?;
+        let swaps = maps.of(tx, TripId(row.trip_id as u64)).await?;
+        // It names its seat in its own numbering; its passenger sits in the bus that drives.
+        let seat = swaps.place(printed.seat, shown.claim.layout_version);
+        let claims = seat.map(|seat| SeatClaim { seat, ..printed });
+        lost.push((row.trip_id, None, claims.into_iter().collect()));
+    }
+    Ok(lost)
 }
 
 fn claim_of(seat: i32, from: i32, to: i32) -> Result<SeatClaim, DbError> {

@@ -1,10 +1,11 @@
 //! The rows of swaps, and of what they move.
 
 use domain::codec::{from_cbor, to_cbor};
-use domain::ids::{LayoutVersion, SeatNo, TicketId, TripId};
+use domain::ids::{HubIncarnation, LayoutVersion, SeatNo, TicketId, TripId};
 use domain::layout::SeatLayout;
 use domain::money::{Currency, Minor};
 use domain::passenger::PassengerClass;
+use domain::restore::FIRST;
 use domain::time::Instant;
 use domain::trip::{Legs, Trip};
 use serde::{Deserialize, Serialize};
@@ -474,6 +475,24 @@ pub(super) struct MovedRow {
     pub(super) new_label: String,
     pub(super) reason: Option<String>,
     pub(super) told: bool,
+}
+
+/// The installation of the hub, where it has not swapped the bus of the trip since it began;
+/// otherwise the first, which passes nothing over.
+pub(super) async fn installation(
+    tx: &mut TenantTx,
+    trip: TripId,
+) -> Result<HubIncarnation, DbError> {
+    let hub = sqlx::query_scalar!(
+        "SELECT incarnation FROM hub
+         WHERE NOT EXISTS (SELECT FROM trip_swap s
+             WHERE s.company_id = $1 AND s.trip_id = $2 AND s.at_ms >= hub.restored_at_ms)",
+        tx.company().0,
+        trip.0 as i64
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(hub.map_or(FIRST, |hub| HubIncarnation(hub as u32)))
 }
 
 /// Writes a swap and where its tickets went.

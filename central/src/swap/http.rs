@@ -44,6 +44,7 @@ impl From<SwapFault> for Problem {
             SwapFault::Over(state) => {
                 conflict("trip-state", "Not in this state").with("state", state.as_str())
             }
+            SwapFault::Frozen(ref refusal) => refusal.into(),
             SwapFault::Which | SwapFault::NoVolunteer(_) => Self::unprocessable(detail),
             SwapFault::UnknownLayout(_) => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -364,7 +365,7 @@ pub struct SwapsView {
     params(("trip" = u64, Path)), request_body = PreviewAsked,
     security(("bearer" = ["trips:operate"])),
     responses((status = 200, body = PreviewView), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "`same-seats`, `trip-state`, `no-layout`, `no-plan` or `busy`."),
+        (status = 409, body = Problem, description = "`same-seats`, `trip-state`, `trip-frozen`, `no-layout`, `no-plan` or `busy`."),
         (status = 422, body = Problem, description = "`unknown-layout`, `unknown-bus` or another wrong member."),
         (status = "default", body = Problem)))]
 pub async fn preview(
@@ -390,7 +391,7 @@ pub async fn preview(
         ("Idempotency-Key" = String, Header, description = "1 to 255 visible characters, new for every wish")),
     security(("bearer" = ["trips:operate"])),
     responses((status = 201, body = SwapView), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "`changed`, `same-seats`, `trip-state`, `no-layout`, `no-plan`, `too-many-swaps`, `busy`, `bus-not-in-service`, `bus-elsewhere`, `assigned-meanwhile` or `in-flight`."),
+        (status = 409, body = Problem, description = "`changed`, `same-seats`, `trip-state`, `trip-frozen`, `no-layout`, `no-plan`, `too-many-swaps`, `busy`, `bus-not-in-service`, `bus-elsewhere`, `assigned-meanwhile` or `in-flight`."),
         (status = 422, body = Problem, description = "`unknown-layout`, `unknown-bus`, `idempotency-key-reused` or another wrong member."),
         (status = "default", body = Problem)))]
 pub async fn confirm(
@@ -446,7 +447,7 @@ pub async fn list(
         ("Idempotency-Key" = String, Header, description = "1 to 255 visible characters, new for every wish")),
     security(("bearer" = ["trips:operate"])),
     responses((status = 200, body = SwapView), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "`in-the-way` with `seat`, `not-standing`, `trip-state`, `no-layout`, `too-many-swaps`, `busy`, `assigned-meanwhile` or `in-flight`."),
+        (status = 409, body = Problem, description = "`in-the-way` with `seat`, `not-standing`, `trip-state`, `trip-frozen`, `no-layout`, `too-many-swaps`, `busy`, `assigned-meanwhile` or `in-flight`."),
         (status = 422, body = Problem, description = "`idempotency-key-reused`."),
         (status = "default", body = Problem)))]
 pub async fn take_back(

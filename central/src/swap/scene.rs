@@ -13,11 +13,13 @@ use uuid::Uuid;
 
 use super::SwapFault;
 use super::db::{self, Claim, Sold};
+use crate::booking::Refusal;
 use crate::company::layout_of;
 use crate::db::DbError;
 use crate::ledger::derived_id;
 use crate::operations::State;
 use crate::operations::trips::{Running, locked};
+use crate::restore::refuse_frozen;
 use crate::tenant::TenantTx;
 
 /// Which other bus.
@@ -55,17 +57,27 @@ pub(super) async fn lock(tx: &mut TenantTx, trip: TripId) -> Result<Option<Runni
     Ok(same.then_some(running))
 }
 
+/// Refuses a locked trip whose bus cannot be swapped: it is over, or frozen.
+pub(super) async fn refuse_over(tx: &mut TenantTx, running: &Running) -> Result<(), SwapFault> {
+    match running.day.state {
+        State::Scheduled | State::Boarding | State::Departed => {}
+        over @ (State::Arrived | State::Cancelled) => return Err(SwapFault::Over(over)),
+    }
+    let trip = running.trip.id;
+    if refuse_frozen(tx, trip).await? {
+        return Err(SwapFault::Frozen(Refusal::Frozen(trip)));
+    }
+    Ok(())
+}
+
 /// Looks at a locked trip, and plans.
 pub(super) async fn look(
     tx: &mut TenantTx,
     running: Running,
     wish: &Wish,
 ) -> Result<Scene, SwapFault> {
+    refuse_over(tx, &running).await?;
     let trip = &running.trip;
-    match running.day.state {
-        State::Scheduled | State::Boarding | State::Departed => {}
-        over @ (State::Arrived | State::Cancelled) => return Err(SwapFault::Over(over)),
-    }
     let new = other_layout(tx, wish).await?;
     if (&new.id, new.version) == (&trip.layout, trip.layout_version) {
         return Err(SwapFault::SameSeats(trip.id));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::ids::{CompanyId, SeatNo, TripId};
+use domain::restore::numberings_skipped;
 use domain::swap::{NoPlace, UnplacedHold};
 use domain::time::Instant;
 use domain::trip::Trip;
@@ -73,7 +74,8 @@ pub(super) async fn confirm(
     }
     let before = scene.running.clone();
     let moves = scene.plan.moves.clone();
-    let trip = before.trip.in_other_bus(&scene.state.new, moves);
+    let skipped = numberings_skipped(db::installation(tx, before.trip.id).await?);
+    let trip = (before.trip).in_other_bus(&scene.state.new, moves, skipped);
     let trip = trip.ok_or(SwapFault::TooMany)?;
     release_unplaced(tx, &mut scene, now).await?;
     let lost = move_claims(tx, &scene).await?;

@@ -1,6 +1,7 @@
 //! Swaps on a real database: a full bus with parties, wheelchair users and a dark station.
 
 mod race;
+mod restored;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use domain::ids::{SeatNo, TicketId};
 use domain::ingest::TicketState;
 use domain::layout::SeatLayout;
+use domain::restore::numberings_skipped;
 use domain::swap::{InTheWay, Moved, NO_SEAT, SeatMoves};
 use domain::time::Instant;
 use domain::trip::Trip;
@@ -14,10 +15,10 @@ use uuid::Uuid;
 use super::SwapFault;
 use super::carry::{self, Done, Going};
 use super::db::{self, Claim, MovedRow, Sold, SwapRow};
+use super::scene;
 use crate::aftersale;
 use crate::audit::Actor;
 use crate::company::layout_of;
-use crate::operations::State;
 use crate::operations::crew::{AssignError, assign_bus};
 use crate::operations::trips::Running;
 use crate::sync::buckets::state_code;
@@ -40,10 +41,7 @@ pub(super) async fn undo(
     actor: Actor,
     now: Instant,
 ) -> Result<Done, SwapFault> {
-    match running.day.state {
-        State::Scheduled | State::Boarding | State::Departed => {}
-        over @ (State::Arrived | State::Cancelled) => return Err(SwapFault::Over(over)),
-    }
+    scene::refuse_over(tx, &running).await?;
     let before = running.trip.clone();
     let (undone, trip) = former(tx, &before, swap).await?;
     let tickets = db::tickets(tx, before.id).await?;
@@ -121,7 +119,8 @@ async fn former(tx: &mut TenantTx, today: &Trip, swap: i16) -> Result<(Undone, T
     let standing = standing.filter(|s| i32::from(s.numbering.0) == row.numbering);
     let standing = standing.ok_or(SwapFault::NotStanding)?;
     let back = standing.moves.inverse(today.seat_count);
-    let mut former = today.in_former_bus().ok_or(SwapFault::TooMany)?;
+    let skipped = numberings_skipped(db::installation(tx, trip).await?);
+    let mut former = today.in_former_bus(skipped).ok_or(SwapFault::TooMany)?;
     let none = || SwapFault::NoLayout(trip);
     let old = layout_of(tx, &former).await?.ok_or_else(none)?;
     let new = layout_of(tx, today).await?.ok_or_else(none)?;

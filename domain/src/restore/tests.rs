@@ -220,3 +220,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn installations_pass_over_more_numberings_than_a_trip_can_have_swaps() {
+    assert_eq!(numberings_skipped(FIRST), 0);
+    let first = FIRST.restored_at(NOVEMBER);
+    let mut seen: Vec<u16> = (0..128)
+        .map(|n| numberings_skipped(HubIncarnation(first.0 + n)))
+        .collect();
+    seen.sort_unstable();
+    let most = crate::swap::SWAPS_MAX as u16;
+    assert!(seen[0] > most);
+    assert!(seen.windows(2).all(|w| w[1] - w[0] > most));
+}

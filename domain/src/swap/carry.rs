@@ -57,10 +57,11 @@ pub struct Going {
 pub struct InTheWay(pub SeatNo);
 
 impl Trip {
-    /// The trip as it goes on in another bus; `None` after too many swaps.
-    pub fn in_other_bus(&self, bus: &SeatLayout, moves: SeatMoves) -> Option<Self> {
+    /// The trip as it goes on in another bus; `None` after too many swaps. So many numberings are
+    /// passed over, because an earlier installation of the hub may have given them.
+    pub fn in_other_bus(&self, bus: &SeatLayout, moves: SeatMoves, skipped: u16) -> Option<Self> {
         let mut trip = self.clone();
-        trip.swaps.push(self.swap_of(moves, None))?;
+        trip.swaps.push(self.swap_of(moves, None, skipped))?;
         trip.layout.clone_from(&bus.id);
         trip.layout_version = bus.version;
         trip.seat_count = bus.seat_count();
@@ -68,21 +69,23 @@ impl Trip {
     }
 
     /// The trip without its last swap that stands; `None` where none does, or after too many.
-    pub fn in_former_bus(&self) -> Option<Self> {
+    /// Numberings are passed over as in another bus.
+    pub fn in_former_bus(&self, skipped: u16) -> Option<Self> {
         let standing = self.swaps.standing()?;
         let back = standing.moves.inverse(self.seat_count);
         let mut trip = self.clone();
         trip.swaps
-            .push(self.swap_of(back, Some(standing.numbering)))?;
+            .push(self.swap_of(back, Some(standing.numbering), skipped))?;
         trip.layout.clone_from(&standing.layout);
         trip.layout_version = standing.layout_version;
         trip.seat_count = standing.moves.seat_count();
         Some(trip)
     }
 
-    fn swap_of(&self, moves: SeatMoves, undoes: Option<LayoutVersion>) -> SeatSwap {
+    fn swap_of(&self, moves: SeatMoves, undoes: Option<LayoutVersion>, skipped: u16) -> SeatSwap {
+        let next = self.numbering().0.saturating_add(1);
         SeatSwap {
-            numbering: LayoutVersion(self.numbering().0.saturating_add(1)),
+            numbering: LayoutVersion(next.checked_add(skipped).unwrap_or(next)),
             layout: self.layout.clone(),
             layout_version: self.layout_version,
             moves,
