@@ -62,3 +62,37 @@ fn a_booking_is_made_and_answered_in_bodies_that_only_hub_and_client_can_read() 
         Ok(())
     })
 }
+
+#[test]
+fn an_access_token_is_checked_by_whoever_has_the_hubs_key_set_and_a_changed_one_is_not()
+-> Result<()> {
+    story(|place| {
+        let hub = Hub::found(place, "hub")?;
+        let contact = "mulenga@example.com";
+        let words = ["person", "create", "--email", contact, "--name", "Mulenga"];
+        let made = hub.command(&[&words[..], &["--role", "customer"]].concat())?;
+        let password = made["password"].as_str().context("a password was made")?;
+        let wish = json!({ "identifier": contact, "password": password });
+        let opened = hub.public().send("/auth/sessions", &wish)?;
+        let token = opened["access_token"].as_str().context("an access token")?;
+        let said = client(place, &["--verify", hub.base()], token)?;
+        ensure!(said["claims"]["sub"] == made["person"], "{said}");
+        ensure!(said["header"]["alg"] == "EdDSA", "{said}");
+        let elsewhere = client(place, &["--verify", hub.base(), "urn:another:api"], token);
+        ensure!(
+            elsewhere.is_err(),
+            "a token for us was taken as one for another"
+        );
+        // Another subject under the same signature.
+        let parts: Vec<&str> = token.split('.').collect();
+        let [header, claims, signature] = parts[..] else {
+            anyhow::bail!("no compact JWS: {token}");
+        };
+        let (head, tail) = claims.split_at(claims.len() / 2);
+        let other = if tail.starts_with('A') { "B" } else { "A" };
+        let forged = format!("{header}.{head}{other}{}.{signature}", &tail[1..]);
+        let forged = client(place, &["--verify", hub.base()], &forged);
+        ensure!(forged.is_err(), "a forged token was taken");
+        Ok(())
+    })
+}
