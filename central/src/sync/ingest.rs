@@ -28,6 +28,9 @@ use crate::nodes::NodeContext;
 /// The most events that one transaction judges.
 const JUDGED_AT_ONCE_MAX: usize = 4096;
 
+/// The most events of a log that wait in memory; further ones are read back when they are due.
+const PENDING_MAX: usize = 4 * JUDGED_AT_ONCE_MAX;
+
 /// How far a log has been judged, and what was not plainly applied on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
@@ -163,6 +166,7 @@ impl Ingest {
 /// Adds a stored event to those that wait for the judging.
 fn append(queue: &mut VecDeque<SignedEvent>, event: SignedEvent) {
     match queue.back().map(|e| e.envelope.seq.0) {
+        Some(_) if queue.len() >= PENDING_MAX => {}
         // Read back from the database meanwhile.
         Some(last) if event.envelope.seq.0 <= last => {}
         Some(last) if event.envelope.seq.0 > last + 1 => {

@@ -214,3 +214,30 @@ async fn a_closed_shift_empties_its_drawer_and_names_what_is_missing() {
     );
     assert_eq!(c.balance("suspense").await, -FARE.0);
 }
+
+#[test]
+fn what_waits_in_memory_is_bounded_and_what_follows_a_gap_begins_anew() {
+    let event = |seq: usize| SignedEvent {
+        envelope: domain::event::Envelope {
+            node: domain::ids::NodeId(uuid::Uuid::nil()),
+            incarnation: domain::ids::NodeIncarnation(1),
+            seq: Seq(seq as u64),
+            prev: domain::ids::EventHash::GENESIS,
+            at: domain::time::Instant(0),
+            personal: None,
+            body: vec![],
+        },
+        hash: domain::ids::EventHash::GENESIS,
+        signature: [0; 64],
+        personal: None,
+    };
+    let mut queue = std::collections::VecDeque::new();
+    for seq in 1..=super::PENDING_MAX + 10 {
+        super::append(&mut queue, event(seq));
+    }
+    assert_eq!(queue.len(), super::PENDING_MAX);
+    queue.pop_front();
+    super::append(&mut queue, event(super::PENDING_MAX + 11));
+    let left: Vec<u64> = queue.iter().map(|e| e.envelope.seq.0).collect();
+    assert_eq!(left, [super::PENDING_MAX as u64 + 11]);
+}
