@@ -3,6 +3,7 @@
 //! No IO, no clock, no randomness: time and entropy come in as arguments. Hub, edge nodes and
 //! the simulated world all run this code to grant a lease, judge an event and decide a scan.
 
+pub mod base32;
 pub mod codec;
 pub mod counter;
 pub mod event;

@@ -8,10 +8,12 @@ mod base45;
 mod claim;
 mod cose;
 mod key;
+mod short;
 
 pub use base45::ALPHABET as BASE45_ALPHABET;
 pub use claim::{TicketClaim, TicketLease};
 pub use key::{KeyMaterial, KeyRecord, mac_key, mac_kid, signing_kid};
+pub use short::{SHORT_DIGITS, ShortClaim, ShortCode, ShortCodeError, slot as short_slot};
 
 use ed25519_dalek::{Signature, Signer};
 use hmac::{Hmac, KeyInit, Mac};

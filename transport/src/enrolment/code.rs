@@ -16,6 +16,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use domain::base32::{self, Base32Error};
 use sha2::{Digest, Sha256};
 
 use crate::pki::CaFingerprint;
@@ -24,7 +25,6 @@ use crate::pki::CaFingerprint;
 pub const HUB_ADDR_BYTES_MAX: usize = 128;
 
 const PREFIX: &str = "MWE1";
-const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const GROUP_CHARS: usize = 5;
 const CHECK_BYTES: usize = 4;
 /// Secret, fingerprint and the length of the address.
@@ -121,7 +121,10 @@ impl fmt::Debug for EnrolmentCode {
 impl fmt::Display for EnrolmentCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(PREFIX)?;
-        for group in to_base32(&self.payload()).as_bytes().chunks(GROUP_CHARS) {
+        for group in base32::encode(&self.payload())
+            .as_bytes()
+            .chunks(GROUP_CHARS)
+        {
             f.write_str("-")?;
             for digit in group {
                 write!(f, "{}", char::from(*digit))?;
@@ -206,52 +209,15 @@ fn check_address(address: &str) -> Result<(), CodeError> {
     }
 }
 
-fn to_base32(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() * 8 / 5 + 1);
-    let (mut held, mut bits) = (0_u32, 0);
-    for byte in bytes {
-        held = held << 8 | u32::from(*byte);
-        bits += 8;
-        while bits >= 5 {
-            bits -= 5;
-            out.push(char::from(DIGITS[(held >> bits & 31) as usize]));
-        }
-    }
-    if bits > 0 {
-        out.push(char::from(DIGITS[(held << (5 - bits) & 31) as usize]));
-    }
-    out
-}
-
 fn from_base32(text: &str) -> Result<Vec<u8>, CodeError> {
-    let mut out = Vec::with_capacity(text.len() * 5 / 8);
-    let (mut held, mut bits) = (0_u32, 0);
-    let typed = text.chars().filter(|c| *c != '-' && !c.is_whitespace());
-    for (place, found) in typed.enumerate() {
-        let digit = match found.to_ascii_uppercase() {
-            'O' => Some(0),
-            'I' | 'L' => Some(1),
-            other => DIGITS.iter().position(|digit| char::from(*digit) == other),
-        }
-        .ok_or(CodeError::BadCharacter {
+    base32::decode(text).map_err(|error| match error {
+        Base32Error::BadCharacter { found, after } => CodeError::BadCharacter {
             found,
-            group: place / GROUP_CHARS + 1,
-        })?;
-        held = (held << 5 | digit as u32) & 0xfff;
-        bits += 5;
-        if bits >= 8 {
-            bits -= 8;
-            out.push((held >> bits & 0xff) as u8);
-        }
-    }
-    // What fills up the last character is zero, and less than a character.
-    if bits >= 5 {
-        return Err(CodeError::WrongLength { too_long: false });
-    }
-    if held & ((1 << bits) - 1) != 0 {
-        return Err(CodeError::Mistyped);
-    }
-    Ok(out)
+            group: after / GROUP_CHARS + 1,
+        },
+        Base32Error::Length => CodeError::WrongLength { too_long: false },
+        Base32Error::Trailing => CodeError::Mistyped,
+    })
 }
 
 #[cfg(test)]
@@ -295,7 +261,7 @@ mod tests {
             if typed[place] == b'-' {
                 continue;
             }
-            for digit in DIGITS {
+            for digit in b"0123456789ABCDEFGHJKMNPQRSTVWXYZ" {
                 if text.as_bytes()[place] != *digit {
                     typed[place] = *digit;
                     let typed = String::from_utf8(typed.clone()).unwrap();
