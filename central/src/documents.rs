@@ -12,7 +12,7 @@ mod tests;
 
 use domain::money::{Currency, Minor};
 use domain::passenger::PassengerClass;
-use domain::ticket::SignedTicket;
+use domain::ticket::{ShortCode, SignedTicket};
 use domain::time::{Instant, Zone};
 use uuid::Uuid;
 
@@ -72,6 +72,8 @@ impl At {
 pub struct Printed {
     /// As it goes into the QR code.
     pub ticket: SignedTicket,
+    /// What its passenger shows instead.
+    pub code: Option<ShortCode>,
     /// The route's short name.
     pub route: String,
     /// Where the bus says it goes.

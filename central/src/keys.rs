@@ -8,9 +8,9 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use domain::ids::{Issuer, Kid, NodeId, TripId};
+use domain::ids::{Issuer, Kid, TripId};
 use domain::lease::{Grant, SignedGrant};
-use domain::ticket::{KeyRecord, signing_kid};
+use domain::ticket::{KeyRecord, ShortCode, TicketClaim, signing_kid};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use hkdf::Hkdf;
 use sha2::{Digest as _, Sha256};
@@ -153,9 +153,14 @@ impl HubKeys {
         key
     }
 
-    /// The MAC key of one node on one trip. Secret.
-    pub fn mac_record(&self, trip: TripId, node: NodeId) -> KeyRecord {
-        KeyRecord::mac(Issuer::Node(node), trip, &self.trip_key(trip))
+    /// The MAC key of one issuer on one trip. Secret.
+    pub fn mac_record(&self, trip: TripId, issuer: Issuer) -> KeyRecord {
+        KeyRecord::mac(issuer, trip, &self.trip_key(trip))
+    }
+
+    /// What the holder of one of the hub's own tickets shows instead of its QR code.
+    pub fn short_code(&self, claim: &TicketClaim) -> Option<ShortCode> {
+        ShortCode::of(claim, &self.mac_record(claim.trip, Issuer::Hub))
     }
 }
 

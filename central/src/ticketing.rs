@@ -2,6 +2,7 @@
 
 pub mod inventory;
 pub mod leases;
+pub(crate) mod short;
 pub mod tickets;
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ fn hub_ticket(seat: u16) -> (String, Item) {
         lease_no: None,
         ordinal: SaleOrdinal(1),
         state: TicketState::Live,
+        code: None,
     });
     let ticket = sign_ticket(&claim, signing_kid(&key.verifying_key()), &key);
     (ticket.to_qr(), listed)

@@ -51,6 +51,9 @@ pub fn ticket_text(ticket: &TicketJson) -> String {
         let _ = writeln!(text, "{blocks}");
     }
     let _ = writeln!(text, "{}", ticket.qr);
+    if let Some(code) = &ticket.code {
+        let _ = writeln!(text, "CODE {code}");
+    }
     let _ = writeln!(text, "ticket {}", ticket.id);
     text
 }

@@ -15,7 +15,7 @@ use domain::ingest::{TicketState, Verdict};
 use domain::layout::SeatLayout;
 use domain::lease::{GrantRefusal, LeaseRequest, SignedGrant};
 use domain::restore::FIRST;
-use domain::ticket::KeyRecord;
+use domain::ticket::{KeyRecord, ShortClaim};
 use domain::time::Instant;
 use domain::tracking::Fix;
 use domain::trip::{Legs, Trip};
@@ -141,6 +141,9 @@ pub struct ListedTicket {
     /// Where it stands.
     #[n(7)]
     pub state: TicketState,
+    /// What its short code says, where it has one.
+    #[n(8)]
+    pub code: Option<ShortClaim>,
 }
 
 /// One fact of a bucket; a later one with the same identity replaces an earlier one.

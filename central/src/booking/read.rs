@@ -214,6 +214,9 @@ async fn whole(api: &Api, tx: &mut TenantTx, row: Shown) -> Result<Whole, Bookin
             class: coupon.class,
             fare_minor: coupon.fare_minor,
             discount_minor: coupon.discount_minor,
+            code: shown
+                .ticket
+                .and_then(|ticket| api.keys.short_code(&ticket.claim)),
             ticket: shown.ticket,
         });
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use domain::ids::{CompanyId, SeatNo, TripId};
 use domain::money::{Currency, Minor};
 use domain::passenger::PassengerClass;
-use domain::ticket::SignedTicket;
+use domain::ticket::{ShortCode, SignedTicket};
 use domain::time::Instant;
 use domain::trip::{Legs, Trip};
 use sha2::{Digest as _, Sha256};
@@ -120,6 +120,8 @@ pub struct MadeSeat {
     pub discount_minor: Minor,
     /// Once paid.
     pub ticket: Option<SignedTicket>,
+    /// What its passenger shows instead.
+    pub code: Option<ShortCode>,
 }
 
 /// A hold or booking that was made.

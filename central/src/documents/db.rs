@@ -17,6 +17,7 @@ use super::{At, Papers, Printed};
 use crate::aftersale::rules::DEFAULT_CONDITIONS;
 use crate::company::layout_of;
 use crate::db::DbError;
+use crate::keys::HubKeys;
 use crate::sync::buckets::legs_of;
 use crate::tenant::TenantTx;
 
@@ -79,6 +80,7 @@ fn at(trip: &Trip, seq: StopSeq, leaves: bool) -> Result<At, DbError> {
 /// nobody knows it.
 pub async fn load(
     tx: &mut TenantTx,
+    keys: &HubKeys,
     booking: Uuid,
     names: impl Fn(i16, &[u8]) -> Option<String>,
 ) -> Result<Option<Papers>, DbError> {
@@ -149,6 +151,7 @@ pub async fn load(
                 .map_err(|_| DbError::damaged("a ticket's currency"))?,
             route: trip.route,
             headsign: trip.headsign,
+            code: keys.short_code(&claim),
             ticket,
         });
     }

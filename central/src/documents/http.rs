@@ -82,7 +82,7 @@ async fn papers(
         let passenger = contact::open_passenger(&api.vault, company, (booking, no), sealed);
         passenger.ok()?.name
     };
-    let papers = load(&mut tx, booking, name_of).await?;
+    let papers = load(&mut tx, &api.keys, booking, name_of).await?;
     let papers = papers.ok_or_else(|| Problem::not_found("there is no such booking"))?;
     if papers.tickets.is_empty() {
         let detail = "this booking has no tickets: it is not paid, or was cancelled";

@@ -107,8 +107,15 @@ fn ticket(
     sheet.text(beside, top + 4.0, 7.0, Weight::Regular, "booking");
     let reference = sheet.fitted(room, 13.0, Weight::Bold, &papers.reference);
     sheet.text(beside, top + 10.0, 13.0, Weight::Bold, &reference);
-    sheet.text(beside, top + 17.0, 7.0, Weight::Regular, "ticket");
-    let mut base = top + 21.0;
+    let mut label = top + 17.0;
+    if let Some(code) = &t.code {
+        sheet.text(beside, label, 7.0, Weight::Regular, "code");
+        let code = sheet.fitted(room, 10.0, Weight::Bold, &code.to_string());
+        sheet.text(beside, label + 5.0, 10.0, Weight::Bold, &code);
+        label += 11.0;
+    }
+    sheet.text(beside, label, 7.0, Weight::Regular, "ticket");
+    let mut base = label + 4.0;
     for text in lines(
         sheet,
         room,

@@ -58,7 +58,10 @@ async fn booked(site: &Site, adults: usize) -> (String, Papers) {
     let booked = site.book(trip, "papers", adults).await.json();
     let mut tx = site.db.db.tenant(company).await.unwrap();
     let id = booked["booking"].as_str().unwrap().parse().unwrap();
-    let papers = load(&mut tx, id, |_, _| None).await.unwrap().unwrap();
+    let papers = load(&mut tx, &site.api.keys, id, |_, _| None)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(papers.tickets.len(), adults);
     (booked["reference"].as_str().unwrap().to_owned(), papers)
 }

@@ -100,7 +100,7 @@ pub async fn tickets(
     let company = caller.may(Permission::BookingsRead)?.company;
     let cursor = cursor(asked.after.as_deref(), asked.limit)?;
     let mut tx = api.db.tenant(company).await?;
-    let rows = views::tickets(&mut tx, asked.trip.map(TripId), None, &cursor).await?;
+    let rows = views::tickets(&mut tx, &api.keys, (asked.trip.map(TripId), None), &cursor).await?;
     Ok(Json(Page::cut(rows, cursor.limit, |t| {
         t.ticket.to_string()
     })))

@@ -1,7 +1,7 @@
 //! Which node validates a trip.
 
 use domain::codec::from_cbor;
-use domain::ids::{CompanyId, LeaseNo, NodeId, TripId};
+use domain::ids::{CompanyId, Issuer, LeaseNo, NodeId, TripId};
 use domain::lease::SignedGrant;
 use sync_protocol::Item;
 
@@ -68,12 +68,14 @@ async fn assign_once(
     .await
     .map_err(DbError::from)?;
     let mut facts = issuers_and_grants(&mut tx, keys, trip).await?;
-    let hub = keys.record();
-    facts.push(Publication {
-        bucket: trip_bucket(trip),
-        key: key_item_key(&hub),
-        item: Item::Key(hub),
-    });
+    // The one for QR codes, the other for short codes.
+    for hub in [keys.record(), keys.mac_record(trip, Issuer::Hub)] {
+        facts.push(Publication {
+            bucket: trip_bucket(trip),
+            key: key_item_key(&hub),
+            item: Item::Key(hub),
+        });
+    }
     facts.push(Publication {
         bucket: trip_bucket(trip),
         key: format!("trip:{trip}"),

@@ -131,7 +131,7 @@ async fn ticket_sold(
 ) -> Done<About> {
     let told: BookingBody = body(message)?;
     let booker = booker(tx, &told.reference).await?;
-    let papers = documents::load(tx, booker.booking, |_, _| None).await?;
+    let papers = documents::load(tx, &api.keys, booker.booking, |_, _| None).await?;
     let Some(papers) = papers.filter(|p| !p.tickets.is_empty()) else {
         // Taken back before anybody was told.
         return Ok(About::default());
@@ -146,15 +146,17 @@ async fn ticket_sold(
     Ok(about)
 }
 
-/// The text tickets: each journey once, with all of its seats.
+/// The text tickets: each journey once, with all of its seats and what to show for each.
 fn short_tickets(papers: &Papers) -> String {
-    let mut journeys: Vec<(String, Vec<&str>)> = vec![];
+    let mut journeys: Vec<(String, Vec<String>)> = vec![];
     for ticket in papers.tickets.iter().take(TICKETS_MAX) {
         let (from, to) = (&ticket.from, &ticket.to);
         let journey = format!("{} {} - {}", from.stop, from.local(), to.stop);
+        let code = ticket.code.map(|code| format!(" ({code})"));
+        let seat = format!("{}{}", ticket.seat_label, code.unwrap_or_default());
         match journeys.iter_mut().find(|(known, _)| *known == journey) {
-            Some((_, seats)) => seats.push(&ticket.seat_label),
-            None => journeys.push((journey, vec![&ticket.seat_label])),
+            Some((_, seats)) => seats.push(seat),
+            None => journeys.push((journey, vec![seat])),
         }
     }
     let mut parts: Vec<String> = journeys

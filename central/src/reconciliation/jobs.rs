@@ -6,6 +6,7 @@ use super::{case_rows, shifts};
 use crate::clock;
 use crate::db::DbError;
 use crate::http::Api;
+use crate::ticketing::short::settle_typed;
 use crate::views;
 use crate::worker::{Job, Progress};
 
@@ -44,6 +45,7 @@ async fn watch_scans(api: &Api) -> Result<Progress, DbError> {
     for company in views::all_companies(&api.db).await? {
         let now = clock::now();
         let mut tx = api.db.tenant(company).await?;
+        settle_typed(&mut tx).await?;
         case_rows::watch_scans(&mut tx, now.plus_ms(-SCAN_WAITS_MS), now).await?;
         tx.commit().await?;
     }

@@ -241,6 +241,71 @@ async fn a_scan_of_a_ticket_that_nobody_sold_opens_a_case_until_the_sale_comes()
 }
 
 impl Till {
+    async fn watch_typed(&self) {
+        let mut tx = self.tx().await;
+        crate::ticketing::short::settle_typed(&mut tx)
+            .await
+            .unwrap();
+        super::case_rows::watch_scans(&mut tx, Instant(i64::MAX), CLOSED)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_typed_code_is_the_scan_of_its_ticket_whichever_comes_first() {
+    let mut till = Till::new().await;
+    let mut bus = till.company.onboard(1).await.unwrap();
+    let mut ingest = bus.ingest(&till.test.db);
+    let sales = [1, 2].map(|seat| till.node.sell(1, &till.grant, &[(seat, 0, 4)]));
+    let trip = till.trip.id;
+    let mut tickets = vec![];
+    for (n, sold) in sales.into_iter().enumerate() {
+        let seat = n as u16 + 1;
+        let ticket = TestNode::ticket_of(&sold, trip, seat);
+        let EventBody::Sale(sale) = domain::codec::from_cbor(&sold.envelope.body).unwrap() else {
+            panic!("not a sale");
+        };
+        let claim = sale.ticket(&sold.envelope, 0).unwrap().claim;
+        let issuer = domain::ids::Issuer::Node(till.node.id());
+        let record = domain::ticket::KeyRecord::mac(issuer, trip, &[5; 32]);
+        let code = domain::ticket::ShortCode::of(&claim, &record).unwrap();
+        let stand_in = code.claim.stand_in(trip);
+        let seen = bus.log(&EventBody::Scan(ScanRecord {
+            trip,
+            ticket: Some(stand_in),
+            answer: domain::scan::ScanAnswer::GoodButUnlisted,
+            text: Some(code.to_string().to_lowercase()),
+        }));
+        if n == 0 {
+            // The sale came first: the hub knows at once whose scan it is.
+            till.deliver(vec![sold]).await;
+            crate::testing::deliver(&mut ingest, vec![seen])
+                .await
+                .unwrap();
+        } else {
+            crate::testing::deliver(&mut ingest, vec![seen])
+                .await
+                .unwrap();
+            till.watch_typed().await;
+            let open = "SELECT count(*) FROM conflict_case WHERE state = 'open'";
+            assert_eq!(till.test.number(open).await.unwrap(), 1);
+            till.deliver(vec![sold]).await;
+            till.watch_typed().await;
+            assert_eq!(till.test.number(open).await.unwrap(), 0, "its sale came");
+        }
+        tickets.push(ticket);
+    }
+    let mut owner = till.test.owner().await.unwrap();
+    let scanned: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT ticket_id FROM scan ORDER BY seq")
+        .fetch_all(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(scanned, tickets.iter().map(|t| t.0).collect::<Vec<_>>());
+}
+
+impl Till {
     /// Everybody earns five percent.
     async fn pay_commission(&self) {
         let mut owner = self.test.owner().await.unwrap();

@@ -15,12 +15,15 @@ use self::world::{Row, World};
 
 const NOW: Instant = Instant(2_000_000_000_000);
 
-/// Scans every ticket that is live as the driver's device would, each once: where it sits.
+/// Scans every ticket that is live as the driver's device would, each once, or types its code:
+/// where it sits.
 async fn everybody_boards(world: &World) -> BTreeMap<TicketId, SeatNo> {
     let mut view = world.door().await;
     let mut seats = BTreeMap::new();
-    for row in world.rows().await.into_iter().filter(|r| r.state == 0) {
-        let decision = decide_scan(&view, &row.qr, NOW);
+    let live = world.rows().await.into_iter().filter(|r| r.state == 0);
+    for (n, row) in live.enumerate() {
+        let text = if n % 2 == 0 { &row.qr } else { &row.code };
+        let decision = decide_scan(&view, text, NOW);
         assert_eq!(
             decision.answer,
             ScanAnswer::Valid,

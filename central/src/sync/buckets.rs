@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 
 use domain::codec::{from_cbor, to_cbor};
-use domain::ids::{
-    CompanyId, Issuer, LeaseNo, NodeId, SaleOrdinal, SeatNo, StopSeq, TicketId, TripId,
-};
+use domain::ids::{CompanyId, LeaseNo, NodeId, SaleOrdinal, SeatNo, StopSeq, TicketId, TripId};
 use domain::ingest::TicketState;
 use domain::ticket::{KeyMaterial, KeyRecord};
 use domain::trip::Legs;
@@ -17,6 +15,7 @@ use sync_protocol::{BucketId, Item};
 
 use crate::db::{Db, DbError};
 use crate::tenant::TenantTx;
+use crate::ticketing::short::{Sold, issuer_of};
 
 /// The name a bucket is stored under; a node's own bucket carries the node.
 pub fn bucket_name(node: NodeId, bucket: &BucketId) -> String {
@@ -198,8 +197,9 @@ async fn listed_tickets(
     checkpoint: i64,
 ) -> Result<Vec<Item>, DbError> {
     let rows = sqlx::query!(
-        r#"SELECT ticket_id, seat, lower(legs) AS "from!", upper(legs) AS "to!", issuer_node,
-                  lease_no, ordinal, state
+        r#"SELECT ticket_id, seat, COALESCE(printed_seat, seat) AS "printed!",
+                  lower(legs) AS "from!", upper(legs) AS "to!", issuer_node, lease_no, epoch,
+                  layout_version, ordinal, test, state
            FROM ticket
            WHERE company_id = $1 AND trip_id = $2 AND change_no > $3 AND change_no <= $4
            ORDER BY change_no"#,
@@ -212,17 +212,26 @@ async fn listed_tickets(
     .await?;
     rows.into_iter()
         .map(|r| {
+            let sold = Sold {
+                trip,
+                seat: r.printed,
+                legs: (r.from, r.to),
+                ordinal: r.ordinal,
+                issuer: r.issuer_node,
+                lease: r.lease_no.zip(r.epoch),
+                layout_version: r.layout_version,
+                test: r.test,
+            };
             Ok(Item::Ticket(ListedTicket {
                 id: TicketId(r.ticket_id),
                 trip,
                 seat: SeatNo(r.seat as u16),
                 legs: legs_of(r.from, r.to)?,
-                issuer: r
-                    .issuer_node
-                    .map_or(Issuer::Hub, |node| Issuer::Node(NodeId(node))),
+                issuer: issuer_of(r.issuer_node),
                 lease_no: r.lease_no.map(|no| LeaseNo(no as u16)),
                 ordinal: SaleOrdinal(r.ordinal as u16),
                 state: state_of(r.state)?,
+                code: sold.code()?,
             }))
         })
         .collect()

@@ -176,7 +176,7 @@ pub(crate) fn issuer_facts(
     trip: TripId,
     ticket_key: Option<&[u8]>,
 ) -> Result<Vec<Publication>, DbError> {
-    let mac = keys.mac_record(trip, node);
+    let mac = keys.mac_record(trip, Issuer::Node(node));
     let key_fact = |bucket, record: &KeyRecord| Publication {
         bucket,
         key: key_item_key(record),

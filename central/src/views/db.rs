@@ -8,7 +8,9 @@ use domain::ids::{
 };
 use domain::lease::LeaseStatus;
 use domain::passenger::PassengerClass;
-use domain::ticket::{KeyMaterial, KeyRecord, SignedTicket, Suite, TicketClaim, TicketLease};
+use domain::ticket::{
+    KeyMaterial, KeyRecord, ShortCode, SignedTicket, Suite, TicketClaim, TicketLease,
+};
 use domain::time::{Instant, ServiceDate};
 use domain::trip::Trip;
 
@@ -19,11 +21,13 @@ use super::rows::{
 use super::time;
 use crate::company::fares_of;
 use crate::db::{Db, DbError};
+use crate::keys::HubKeys;
 use crate::nodes::silence::{Health, SILENT_MS};
 use crate::sync::buckets::{legs_of, state_of};
 use crate::tenant::TenantTx;
 use crate::ticketing::inventory::lease_standing;
 use crate::ticketing::leases::public_key;
+use crate::ticketing::short::issuer_of;
 
 /// Every company of the hub, by name.
 pub async fn all_companies(db: &Db) -> Result<Vec<CompanyId>, DbError> {
@@ -248,8 +252,8 @@ pub async fn leases(
 /// A company's tickets, by number; of one trip or one booking where that is asked.
 pub async fn tickets(
     tx: &mut TenantTx,
-    trip: Option<TripId>,
-    booking: Option<uuid::Uuid>,
+    keys: &HubKeys,
+    (trip, booking): (Option<TripId>, Option<uuid::Uuid>),
     cursor: &Cursor,
 ) -> Result<Vec<TicketView>, DbError> {
     let rows = sqlx::query!(
@@ -310,9 +314,7 @@ pub async fn tickets(
                 to: r.to,
                 class: class.as_str(),
                 state: state_of(r.state)?.as_str(),
-                issuer: r
-                    .issuer_node
-                    .map_or_else(|| Issuer::Hub.to_string(), |node| node.to_string()),
+                issuer: issuer_of(r.issuer_node).to_string(),
                 lease_no: r.lease_no,
                 ordinal: r.ordinal,
                 shift: r.shift,
@@ -320,6 +322,11 @@ pub async fn tickets(
                 fare_minor: r.fare_minor,
                 currency: r.currency,
                 issued_at: time(r.issued_at_ms),
+                code: ShortCode::of(
+                    &signed.claim,
+                    &keys.mac_record(signed.claim.trip, issuer_of(r.issuer_node)),
+                )
+                .map(|code| code.to_string()),
                 qr: signed.to_qr(),
             })
         })

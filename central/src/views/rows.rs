@@ -224,6 +224,9 @@ pub struct TicketView {
     pub issued_at: String,
     /// The text of its QR code.
     pub qr: String,
+    /// Its short code, for who cannot show a QR code.
+    #[schema(example = "7F3K-22QX-9M4T-0KZ1")]
+    pub code: Option<String>,
 }
 
 /// A public key that tickets are checked with.

@@ -3,9 +3,10 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::TicketUse;
+use super::{Shown, TicketUse};
 use crate::ids::{IdError, Issuer, Kid, LeaseNo, NodeId, SaleOrdinal, SeatNo, TicketId, TripId};
-use crate::ticket::{SignedTicket, TicketError};
+use crate::ticket::{ShortClaim, ShortCodeError, TicketError};
+use crate::time::Instant;
 use crate::trip::Legs;
 
 /// What the validator shows. The numbers are in logs: they never change.
@@ -94,12 +95,25 @@ pub struct ScanDecision {
     pub answer: ScanAnswer,
     /// Why.
     pub reason: ScanReason,
-    /// The ticket, where the code held one; genuine only if `issuer` is set.
-    pub ticket: Option<SignedTicket>,
+    /// What the code claims, where it could be read; genuine only if `issuer` is set.
+    pub ticket: Option<Shown>,
     /// Who signed it, once that is proven.
     pub issuer: Option<Issuer>,
     /// The seat to show, large: today's number where the manifest knows it.
     pub seat: Option<SeatNo>,
+}
+
+impl ScanDecision {
+    /// Whether a code was typed that no ticket has: so many are too many.
+    pub const fn is_wrong_code(&self) -> bool {
+        matches!(self.reason, ScanReason::WrongCode { .. })
+    }
+
+    /// The short code of a ticket whose passenger is let on though no manifest has it.
+    pub fn unlisted_code(&self) -> Option<ShortClaim> {
+        let unlisted = self.answer == ScanAnswer::GoodButUnlisted;
+        self.ticket.filter(|_| unlisted)?.code(self.issuer?)
+    }
 }
 
 /// Why a validator answered as it did; prints as a sentence for the driver.
@@ -114,7 +128,7 @@ pub enum ScanReason {
         /// The grant it names.
         lease_no: LeaseNo,
     },
-    /// Unlisted: a MAC proves less than a signature, so it is always flagged.
+    /// Unlisted: a MAC, in a QR code or typed, proves less than a signature: always flagged.
     MacNotListed,
     /// Unlisted: the manifest has this number with another journey or issuer.
     ManifestDiffers,
@@ -128,6 +142,18 @@ pub enum ScanReason {
         kid: Kid,
         /// How old this device's keys are; `None` if it never got any.
         bundle_age_ms: Option<i64>,
+    },
+    /// Invalid: what was typed is no code.
+    UnreadableCode(ShortCodeError),
+    /// Invalid: no seller whose key this device has made the code for this bus.
+    WrongCode {
+        /// How old this device's keys are; `None` if it never got any.
+        bundle_age_ms: Option<i64>,
+    },
+    /// Invalid: after so many wrong codes none is looked at for a while.
+    TooManyWrongCodes {
+        /// When one can be typed again.
+        until: Instant,
     },
     /// Invalid: made to rehearse with.
     TestTicket,
@@ -195,6 +221,21 @@ impl fmt::Display for ScanReason {
                 f.write_str("genuine, but the manifest has another journey under its number")
             }
             Self::Unreadable(error) | Self::NotGenuine(error) => error.fmt(f),
+            Self::UnreadableCode(error) => error.fmt(f),
+            Self::WrongCode { bundle_age_ms } => match bundle_age_ms {
+                Some(ms) => write!(
+                    f,
+                    "no ticket of this bus has this code; compare each group of four, or its \
+                     seller's key has not come (keys are {} hours old)",
+                    ms / 3_600_000
+                ),
+                None => f.write_str("cannot check a code: this device has no keys yet"),
+            },
+            Self::TooManyWrongCodes { until } => write!(
+                f,
+                "too many wrong codes were typed: codes are looked at again from {until}; QR \
+                 codes can be scanned meanwhile"
+            ),
             Self::UnknownKey { kid, bundle_age_ms } => match bundle_age_ms {
                 Some(ms) => write!(
                     f,

@@ -12,6 +12,7 @@ use crate::ticket::{
 use crate::trip::Legs;
 
 mod law;
+mod typed;
 
 const TRIP: TripId = TripId(70);
 const STATION: NodeId = NodeId::from_bytes([1; 16]);

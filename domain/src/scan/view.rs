@@ -1,13 +1,15 @@
 //! What a validator knows of one trip.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::{Shown, WRONG_CODES_MAX, WRONG_CODES_WITHIN_MS};
 
 use crate::ids::{
     Issuer, Kid, LayoutVersion, LeaseNo, NodeId, SaleOrdinal, SeatNo, TicketId, TripId,
 };
 use crate::lease::Grant;
 use crate::swap::{NO_SEAT, Swaps};
-use crate::ticket::KeyRecord;
+use crate::ticket::{KeyRecord, ShortClaim};
 use crate::time::Instant;
 use crate::trip::Legs;
 
@@ -32,6 +34,12 @@ pub struct TripView {
     pub swaps: Swaps,
     /// Which numbering the seats of `listed` are in; 0 as long as the trip is not known.
     pub numbering: LayoutVersion,
+    /// The short codes of every ticket that the hub told of, void ones too.
+    pub codes: BTreeMap<ShortClaim, TicketId>,
+    /// Those of tickets that were let on and that no manifest explained.
+    unlisted: BTreeMap<ShortClaim, TicketId>,
+    /// When the last wrong codes were typed here, oldest first.
+    wrong_codes: VecDeque<Instant>,
 }
 
 /// A claim on some legs of a seat, and which sale of which right made it.
@@ -104,7 +112,62 @@ impl TripView {
             bundle_at: None,
             swaps: Swaps::NONE,
             numbering: LayoutVersion(0),
+            codes: BTreeMap::new(),
+            unlisted: BTreeMap::new(),
+            wrong_codes: VecDeque::new(),
         }
+    }
+
+    /// How old its key bundle is; `None` if it never got one.
+    pub(super) fn bundle_age_ms(&self, now: Instant) -> Option<i64> {
+        self.bundle_at.map(|at| now.0.saturating_sub(at.0).max(0))
+    }
+
+    /// Every numbering that the trip's seats have had.
+    pub(super) fn numberings(&self) -> impl Iterator<Item = LayoutVersion> + '_ {
+        let first = self.swaps.iter().next().map(|swap| swap.layout_version);
+        [first.unwrap_or(self.numbering)]
+            .into_iter()
+            .chain(self.swaps.iter().map(|swap| swap.numbering))
+    }
+
+    /// The ticket that a genuine code of this trip stands for.
+    pub(super) fn known_by_code(&self, code: ShortClaim) -> Option<TicketId> {
+        let known = self.codes.get(&code).or_else(|| self.unlisted.get(&code));
+        known.copied()
+    }
+
+    /// Under which other name the passenger of this ticket was let on, before the manifest had it.
+    /// Of two QR codes with one short code each is a ticket of its own: a seat sold twice.
+    pub(super) fn unlisted_as(&self, shown: &Shown, issuer: Issuer) -> Option<TicketId> {
+        if self.unlisted.is_empty() {
+            return None;
+        }
+        let code = shown.code(issuer)?;
+        let known = self.unlisted.get(&code).copied();
+        known.filter(|id| shown.is_typed() || *id == code.stand_in(self.trip))
+    }
+
+    /// Learns that the passenger of an unlisted ticket was let on.
+    pub fn note_unlisted(&mut self, code: ShortClaim, id: TicketId) {
+        self.unlisted.entry(code).or_insert(id);
+    }
+
+    /// Learns that a wrong code was typed.
+    pub fn note_wrong_code(&mut self, at: Instant) {
+        self.wrong_codes.push_back(at);
+        if self.wrong_codes.len() > WRONG_CODES_MAX {
+            self.wrong_codes.pop_front();
+        }
+    }
+
+    /// Until when no code is looked at here, if too many of late were wrong.
+    pub fn codes_locked_until(&self, now: Instant) -> Option<Instant> {
+        let oldest = self.wrong_codes.front()?;
+        let until = oldest.plus_ms(WRONG_CODES_WITHIN_MS);
+        // A clock that was set back locks nobody out for longer.
+        (self.wrong_codes.len() == WRONG_CODES_MAX && (*oldest..until).contains(&now))
+            .then_some(until)
     }
 
     /// Hears of the trip's swaps.

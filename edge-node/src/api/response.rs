@@ -46,6 +46,8 @@ pub struct TicketJson {
     pub id: String,
     /// The text of its QR code.
     pub qr: String,
+    /// Its short code, for who cannot show a QR code.
+    pub code: Option<String>,
     /// The trip's number.
     pub trip: u64,
     /// The trip for people.
@@ -101,6 +103,7 @@ impl From<IssuedTicket> for TicketJson {
         Self {
             id: t.id.to_string(),
             qr: t.qr,
+            code: t.code.map(|code| code.to_string()),
             trip: t.trip.0,
             trip_title: t.trip_title,
             seat: t.seat.0,

@@ -7,8 +7,8 @@ use domain::counter::{Catalogue, CounterState};
 use domain::event::{ChainHead, EventBody, ticket_id};
 use domain::fare::FareIndex;
 use domain::ids::{
-    CommandId, HubIncarnation, Issuer, Kid, LayoutVersion, LeaseNo, NodeId, NodeIncarnation,
-    RequestId, Seq, TicketId, TripId,
+    CommandId, HubIncarnation, Issuer, LeaseNo, NodeId, NodeIncarnation, RequestId, Seq, TicketId,
+    TripId,
 };
 use domain::ingest::TicketState;
 use domain::lease::{Grant, SignedGrant};
@@ -43,7 +43,7 @@ pub(super) struct Loaded {
     /// Every key that the hub told of: a validator must know them to say "wrong trip".
     pub keys: Vec<KeyRecord>,
     /// The node's own MAC keys, by trip.
-    pub mac_keys: BTreeMap<TripId, (Kid, [u8; 32])>,
+    pub mac_keys: BTreeMap<TripId, KeyRecord>,
     pub head: ChainHead,
     /// Heads of the closed incarnations.
     pub older: Vec<ChainHead>,
@@ -192,10 +192,10 @@ impl Loaded {
         for view in self.views.values_mut() {
             view.add_key(record.clone());
         }
-        if let (KeyMaterial::Hmac256(key), Some(trip)) = (&record.material, record.trip)
+        if let (KeyMaterial::Hmac256(_), Some(trip)) = (&record.material, record.trip)
             && record.issuer == Issuer::Node(node)
         {
-            self.mac_keys.insert(trip, (record.kid, *key));
+            self.mac_keys.insert(trip, record.clone());
         }
     }
 
@@ -277,15 +277,12 @@ impl Loaded {
         }
         if let EventBody::Scan(scan) = body {
             let aside = row.aside.as_deref().and_then(ScanAside::read);
-            let hold = aside.and_then(|a| Some((a.hold?, a.numbering)));
-            let view = self.views.get_mut(&scan.trip);
-            if let (Some(view), Some((hold, numbering)), Some(ticket)) = (view, hold, scan.ticket) {
+            if let (Some(view), Some(aside)) = (self.views.get_mut(&scan.trip), aside) {
                 let used = scan.answer.lets_on().then_some(TicketUse {
                     at: envelope.at,
                     by: envelope.node,
                 });
-                // A scan from before numberings were noted is from before any swap.
-                view.note_seen(ticket, hold, numbering.unwrap_or(LayoutVersion(0)), used);
+                aside.recall(view, scan.ticket, used, envelope.at);
             }
         }
     }
@@ -301,6 +298,15 @@ fn list(view: &mut TripView, listed: &ListedTicket) {
         lease_no: listed.lease_no,
         ordinal: listed.ordinal,
     };
+    if let Some(code) = listed.code {
+        // Where two tickets have one code, it is the live one's.
+        match listed.state {
+            TicketState::Live => view.codes.insert(code, listed.id),
+            TicketState::Void | TicketState::Disputed => {
+                Some(*view.codes.entry(code).or_insert(listed.id))
+            }
+        };
+    }
     match listed.state {
         TicketState::Live => {
             view.listed.insert(listed.id, hold);

@@ -5,6 +5,7 @@ use domain::ids::{LeaseEpoch, LeaseNo, SaleOrdinal, SeatNo, Seq, ShiftNo, Ticket
 use domain::money::{Currency, Minor};
 use domain::passenger::PassengerClass;
 use domain::scan::ScanAnswer;
+use domain::ticket::ShortCode;
 use domain::time::Instant;
 use domain::trip::Legs;
 
@@ -59,6 +60,8 @@ pub struct IssuedTicket {
     pub id: TicketId,
     /// The text of its QR code.
     pub qr: String,
+    /// Its short code, where it has one and the node has its key for the trip.
+    pub code: Option<ShortCode>,
     /// The trip.
     pub trip: TripId,
     /// The trip for people.

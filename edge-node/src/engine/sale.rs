@@ -6,7 +6,7 @@ use domain::counter::{
 };
 use domain::event::{Envelope, EventBody, Sale, SignedEvent, encode_body, ticket_id};
 use domain::ids::{CommandId, Kid, StopSeq, TicketId};
-use domain::ticket::{Suite, mac_ticket, sign_ticket, signing_kid};
+use domain::ticket::{KeyMaterial, ShortCode, Suite, mac_ticket, sign_ticket, signing_kid};
 use domain::time::Instant;
 use domain::trip::Trip;
 use domain::weaken::{Weakness, weakened};
@@ -90,8 +90,12 @@ impl Engine {
         let trip = draft.coupons.first()?.trip;
         let one_trip = draft.coupons.iter().all(|c| c.trip == trip);
         (self.config.suite == Suite::Hmac256 && one_trip)
-            .then(|| self.loaded.mac_keys.get(&trip).copied())
+            .then(|| self.loaded.mac_keys.get(&trip))
             .flatten()
+            .and_then(|record| match record.material {
+                KeyMaterial::Hmac256(key) => Some((record.kid, key)),
+                KeyMaterial::Ed25519(_) => None,
+            })
     }
 
     fn sign_tickets(&self, envelope: &Envelope, draft: SaleDraft) -> Sale {
@@ -154,6 +158,11 @@ impl Engine {
         Some(IssuedTicket {
             id,
             qr: signed.to_qr(),
+            code: self
+                .loaded
+                .mac_keys
+                .get(&coupon.trip)
+                .and_then(|record| ShortCode::of(&signed.claim, record)),
             trip: coupon.trip,
             trip_title: trip.map_or_else(|| format!("trip {}", coupon.trip), Trip::title),
             seat: coupon.seat,

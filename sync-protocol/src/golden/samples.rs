@@ -19,7 +19,7 @@ use domain::money::{Currency, Minor};
 use domain::passenger::PassengerClass;
 use domain::scan::ScanAnswer;
 use domain::swap::{SeatMoves, SeatSwap};
-use domain::ticket::{KeyRecord, Suite};
+use domain::ticket::{KeyRecord, ShortClaim, Suite, TicketClaim, TicketLease};
 use domain::time::Instant;
 use domain::tracking::{Fix, Source};
 use domain::trip::{Legs, Trip, TripStop};
@@ -56,6 +56,26 @@ fn ticket(n: u128) -> TicketId {
     TicketId(Uuid::from_u128(
         0x01a0_c3f5_9c00_7000_8000_0000_0000_0000 + n,
     ))
+}
+
+fn short_claim(n: u128, issuer: Issuer, lease_no: Option<LeaseNo>) -> Option<ShortClaim> {
+    let claim = TicketClaim {
+        id: ticket(n),
+        trip: TRIP,
+        seat: SeatNo(24),
+        from: StopSeq(1),
+        to: StopSeq(3),
+        class: PassengerClass::Adult,
+        ordinal: SaleOrdinal(1),
+        issued_at: NOW,
+        lease: lease_no.map(|no| TicketLease {
+            no,
+            epoch: LeaseEpoch(7),
+        }),
+        layout_version: LayoutVersion(1),
+        test: false,
+    };
+    ShortClaim::of(&claim, issuer)
 }
 
 fn request() -> RequestId {
@@ -320,6 +340,8 @@ pub(super) fn items() -> Vec<Item> {
             lease_no,
             ordinal: SaleOrdinal(1),
             state,
+            // One without, as an older hub tells it.
+            code: short_claim(n, issuer, lease_no).filter(|_| state != TicketState::Disputed),
         })
     };
     let (node, lease) = (Issuer::Node(NODE), Some(LeaseNo(3)));

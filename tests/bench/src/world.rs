@@ -151,6 +151,7 @@ impl World {
             lease_no: Some(ticket.lease_no),
             ordinal: ticket.ordinal,
             state: TicketState::Live,
+            code: None,
         })
     }
 

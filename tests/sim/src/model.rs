@@ -8,8 +8,10 @@ use domain::trip::Legs;
 /// A ticket in a passenger's hand.
 #[derive(Debug, Clone)]
 pub struct Held {
-    /// Its code.
+    /// Its QR code.
     pub qr: String,
+    /// Its short code, where it was sold by a station.
+    pub code: Option<String>,
     /// Which trip.
     pub trip: TripId,
     /// Which seat, as it says itself.

@@ -110,6 +110,7 @@ fn a_tree_of_buses_finds_every_seat_again() {
         let id = TicketId::from_bytes([n; 16]);
         let held = Held {
             qr: String::new(),
+            code: None,
             trip,
             seat: SeatNo(seat),
             under: LayoutVersion(under),

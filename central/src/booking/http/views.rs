@@ -76,6 +76,11 @@ pub struct BookedTicketView {
     pub fare_minor: i64,
     /// The text of its QR code.
     pub qr: String,
+    /// What its passenger tells the driver instead; absent for a seat that was sold more than 31
+    /// times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "7F3K-22QX-9M4T-0KZ1")]
+    pub code: Option<String>,
 }
 
 /// Who booked.
@@ -187,6 +192,7 @@ fn ticket(s: &MadeSeat) -> Option<BookedTicketView> {
         class: s.class.as_str(),
         fare_minor: s.fare_minor.0 - s.discount_minor.0,
         qr: signed.to_qr(),
+        code: s.code.map(|code| code.to_string()),
     })
 }
 

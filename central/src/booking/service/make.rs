@@ -412,6 +412,7 @@ fn made_seats(coupons: &[CouponRow], stocks: &Stocks) -> Vec<MadeSeat> {
             fare_minor: c.fare_minor,
             discount_minor: c.discount_minor,
             ticket: None,
+            code: None,
         })
     };
     coupons.iter().filter_map(seat).collect()
@@ -446,6 +447,7 @@ async fn pay_cash(
     let tickets: Vec<SignedTicket> =
         issue(tx, &api.keys, row, coupons, (stocks, before), &money, now).await?;
     for (seat, ticket) in made.seats.iter_mut().zip(tickets) {
+        seat.code = api.keys.short_code(&ticket.claim);
         seat.ticket = Some(ticket);
     }
     made.state = State::Confirmed;

@@ -47,6 +47,12 @@ async fn a_sold_ticket_comes_by_text_and_mail_once_and_its_way_can_be_followed()
     for word in [&reference[..], "Mwimule", "2034-05-02", " - ", "seat"] {
         assert!(sms.text.contains(word), "{word}: {}", sms.text);
     }
+    let listed = scene.rows("/tickets", &scene.office).await;
+    let codes: Vec<&str> = listed.iter().filter_map(|t| t["code"].as_str()).collect();
+    assert!(!codes.is_empty());
+    for code in codes {
+        assert!(sms.text.contains(code), "{code}: {}", sms.text);
+    }
     assert_eq!(email.to, EMAIL);
     assert!(email.subject.unwrap().contains(&reference));
     // The gateway's report shows in the office.

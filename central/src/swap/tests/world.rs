@@ -58,6 +58,7 @@ pub struct Row {
     pub state: i16,
     pub fare_minor: i64,
     pub qr: String,
+    pub code: String,
 }
 
 /// Rows of four; the seats of `wheels` are wheelchair places. Labels run by rows, or by sides, so
@@ -253,10 +254,10 @@ impl World {
     pub async fn rows(&self) -> Vec<Row> {
         let listed = format!("/tickets?trip={}&limit=100", self.trip);
         let listed = self.site.get_as(&self.office, &listed).await.json();
-        let qr = |ticket: &str| {
+        let told = |ticket: &str, what: &str| {
             let found = listed["items"].as_array().unwrap().iter();
             let mut found = found.filter(|t| t["ticket"] == ticket);
-            found.next().unwrap()["qr"].as_str().unwrap().to_owned()
+            found.next().unwrap()[what].as_str().unwrap().to_owned()
         };
         let mut owner = self.site.db.owner().await.unwrap();
         let rows = sqlx::query(
@@ -276,7 +277,8 @@ impl World {
                     printed: SeatNo(r.get::<i32, _>("printed") as u16),
                     state: r.get("state"),
                     fare_minor: r.get("fare_minor"),
-                    qr: qr(&id.to_string()),
+                    qr: told(&id.to_string(), "qr"),
+                    code: told(&id.to_string(), "code"),
                 }
             })
             .collect()
@@ -310,6 +312,7 @@ impl World {
                     view.add_grant(signed.verify(&hub).unwrap());
                 }
                 Item::Ticket(listed) if listed.state == TicketState::Live => {
+                    view.codes.extend(listed.code.map(|code| (code, listed.id)));
                     let hold = SeatHold {
                         seat: listed.seat,
                         legs: listed.legs,

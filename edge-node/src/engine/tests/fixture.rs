@@ -167,7 +167,7 @@ pub(crate) fn station_on(disk: &Disk) -> Engine {
     let taken = engine
         .apply_bucket(
             &cursor(BucketId::Node, 1),
-            &[Item::Grant(signed(&grant(1, 1..=3)))],
+            &[station_mac(), Item::Grant(signed(&grant(1, 1..=3)))],
             NOW,
         )
         .unwrap();
@@ -231,12 +231,18 @@ pub(crate) fn listed(ticket: &IssuedTicket, state: TicketState) -> Item {
         lease_no: Some(ticket.lease_no),
         ordinal: ticket.ordinal,
         state,
+        code: ticket.code.map(|code| code.claim),
     })
 }
 
 pub(crate) fn station_key() -> Item {
     let public = keys_of(station()).ticket.verifying_key();
     Item::Key(KeyRecord::signing(Issuer::Node(station()), public))
+}
+
+/// The station's MAC key for the trip, as both sides of a short code need it.
+pub(crate) fn station_mac() -> Item {
+    Item::Key(KeyRecord::mac(Issuer::Node(station()), TRIP, &[7; 32]))
 }
 
 pub(crate) fn ids(receipt: &SaleReceipt) -> Vec<TicketId> {

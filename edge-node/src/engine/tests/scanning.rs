@@ -48,7 +48,7 @@ fn bus_on(disk: &Disk, items: &[Item]) -> Engine {
     let mut engine = Engine::open(disk, config(bus())).unwrap();
     let trip = cursor(BucketId::Trip(TRIP), 1);
     let mut facts = company_items();
-    facts.push(station_key());
+    facts.extend([station_key(), station_mac()]);
     facts.push(Item::Grant(signed(&grant(1, 1..=3))));
     facts.extend_from_slice(items);
     engine.apply_bucket(&trip, &facts, NOW).unwrap();
@@ -139,4 +139,68 @@ fn a_trip_without_a_manifest_is_not_validated() {
         .execute(command(1), scan, NOW, &mut NoEffects)
         .unwrap_err();
     assert_eq!(error.code(), "trip_not_validated_here");
+}
+
+#[test]
+fn a_typed_code_is_good_once_and_so_it_stays_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path());
+    let tickets = tickets();
+    let code = |n: usize| tickets[n].code.unwrap().to_string();
+    let news = [
+        listed(&tickets[0], TicketState::Void),
+        listed(&tickets[2], TicketState::Live),
+    ];
+    let mut engine = bus_on(&disk, &news);
+    let valid = scan(&mut engine, 1, TRIP, &code(2).to_lowercase());
+    assert_eq!(valid.answer, ScanAnswer::Valid, "{}", valid.reason);
+    assert_eq!(valid.seat_label.as_deref(), Some("2A"));
+    assert_eq!(valid.ticket, Some(tickets[2].id));
+    let void = scan(&mut engine, 2, TRIP, &code(0));
+    assert!(void.reason.contains("cancelled"), "{}", void.reason);
+    // Its sale has not come: let on and flagged, under a name of its own.
+    let unlisted = scan(&mut engine, 3, TRIP, &code(1));
+    assert_eq!(unlisted.answer, ScanAnswer::GoodButUnlisted);
+    assert!(unlisted.ticket.is_some_and(|id| id != tickets[1].id));
+    drop(engine);
+
+    let mut engine = Engine::open(&disk, config(bus())).unwrap();
+    for (n, text) in [(4, code(2)), (5, tickets[2].qr.clone()), (6, code(1))] {
+        let again = scan(&mut engine, n, TRIP, &text);
+        assert_eq!(again.answer, ScanAnswer::AlreadyUsed, "{}", again.reason);
+    }
+    // The paper of the same passenger, and the sale when it comes.
+    let paper = scan(&mut engine, 7, TRIP, &tickets[1].qr);
+    assert_eq!(paper.answer, ScanAnswer::AlreadyUsed, "{}", paper.reason);
+    let news = [listed(&tickets[1], TicketState::Live)];
+    engine
+        .apply_bucket(&cursor(BucketId::Trip(TRIP), 2), &news, NOW)
+        .unwrap();
+    let late = scan(&mut engine, 8, TRIP, &code(1));
+    assert_eq!(late.answer, ScanAnswer::AlreadyUsed, "{}", late.reason);
+    assert_eq!(late.ticket, Some(tickets[1].id));
+    let told = engine.explain(TRIP, &code(1), NOW).unwrap();
+    let text = told.findings.join("\n");
+    assert!(text.contains("as it is typed"), "{text}");
+    assert!(text.contains("has it, on seat"), "{text}");
+}
+
+#[test]
+fn wrong_codes_are_counted_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path());
+    let tickets = tickets();
+    let mut engine = bus_on(&disk, &[listed(&tickets[2], TicketState::Live)]);
+    for n in 0..10 {
+        let guess = scan(&mut engine, n, TRIP, &format!("4F3K-22QX-9M4T-0K{n:02}"));
+        assert_eq!(guess.answer, ScanAnswer::Invalid);
+    }
+    drop(engine);
+    let mut engine = Engine::open(&disk, config(bus())).unwrap();
+    let code = tickets[2].code.unwrap().to_string();
+    let locked = scan(&mut engine, 20, TRIP, &code);
+    assert_eq!(locked.answer, ScanAnswer::Invalid);
+    assert!(locked.reason.contains("too many"), "{}", locked.reason);
+    let paper = scan(&mut engine, 21, TRIP, &tickets[2].qr);
+    assert_eq!(paper.answer, ScanAnswer::Valid, "{}", paper.reason);
 }

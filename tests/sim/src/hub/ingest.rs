@@ -11,6 +11,7 @@ use domain::ingest::{
 };
 use domain::lease::{LeaseStatus, SeatClaim};
 use domain::swap::NO_SEAT;
+use domain::ticket::ShortClaim;
 use sync_protocol::batch::EventBatch;
 use sync_protocol::frame::{ListedTicket, SeqVerdict, StoredMark};
 use sync_protocol::{BucketId, Item};
@@ -314,6 +315,7 @@ impl Hub {
             lease_no: claim.lease.map(|l| l.no),
             ordinal: claim.ordinal,
             state: t.state,
+            code: ShortClaim::of(claim, t.issuer),
         };
         let bucket = BucketId::Trip(claim.trip).name();
         self.disk

@@ -122,6 +122,7 @@ impl World {
             ticket.id,
             Held {
                 qr: ticket.qr.clone(),
+                code: ticket.code.map(|code| code.to_string()),
                 trip: ticket.trip,
                 seat: claim.seat,
                 under: claim.layout_version,
@@ -365,6 +366,7 @@ impl World {
         self.hub.list(claim.id);
         let held = Held {
             qr: ticket.to_qr(),
+            code: None,
             trip: id,
             seat,
             under: layout_version,

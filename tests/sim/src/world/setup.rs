@@ -125,6 +125,9 @@ fn trip(number: u64, leaves: Instant, zone: &Zone) -> Result<Trip, SetupError> {
     })
 }
 
+/// What the MAC keys of all trips are derived from.
+const TRIP_KEY: [u8; 32] = [2; 32];
+
 fn enrol(hub: &mut Hub, node: &Node) {
     let ticket_key = KeyRecord::signing(Issuer::Node(node.id), node.keys.ticket.verifying_key());
     hub.disk.nodes.insert(
@@ -143,6 +146,12 @@ fn enrol(hub: &mut Hub, node: &Node) {
         hub.disk
             .buckets
             .publish(&bucket, &key, Item::Key(ticket_key.clone()));
+        let mac = KeyRecord::mac(Issuer::Node(node.id), trip, &TRIP_KEY);
+        for bucket in [bucket, format!("node:{}", node.id)] {
+            let key = format!("mac:{}:{trip}", node.id);
+            let fact = Item::Key(mac.clone());
+            hub.disk.buckets.publish(&bucket, &key, fact);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Shifts, scans, cases and verdicts.
 
-use domain::ids::{ShiftNo, TicketId};
+use domain::event::ScanRecord;
+use domain::ids::{Seq, ShiftNo, TicketId};
 use domain::ingest::ShiftStanding;
 use domain::time::Instant;
 use uuid::Uuid;
@@ -11,6 +12,7 @@ use crate::nodes::NodeContext;
 use crate::reconciliation::shift_rows::put_due;
 use crate::sync::ingest::load::Loaded;
 use crate::tenant::TenantTx;
+use crate::ticketing::short;
 
 impl Writes {
     /// The standings that the rules left behind: new shifts are inserted, old ones updated.
@@ -121,7 +123,7 @@ impl Writes {
         let scans = &self.scans;
         let seqs: Vec<i64> = scans.iter().map(|s| s.0.0 as i64).collect();
         let trips: Vec<i64> = scans.iter().map(|s| s.1.trip.0 as i64).collect();
-        let tickets: Vec<Option<Uuid>> = scans.iter().map(|s| s.1.ticket.map(|t| t.0)).collect();
+        let tickets = tickets_of_scans(tx, scans).await?;
         let answers: Vec<&str> = scans.iter().map(|s| s.1.answer.as_str()).collect();
         // Postgres text holds no NUL, a scanned code may.
         let codes = scans
@@ -213,4 +215,24 @@ impl Writes {
 fn literal(tickets: &[TicketId]) -> String {
     let ids: Vec<String> = tickets.iter().map(TicketId::to_string).collect();
     format!("{{{}}}", ids.join(","))
+}
+
+/// The tickets that were scanned. A short code that no manifest had is looked up here: its sale
+/// may have come by another way.
+async fn tickets_of_scans(
+    tx: &mut TenantTx,
+    scans: &[(Seq, ScanRecord, Instant)],
+) -> Result<Vec<Option<Uuid>>, DbError> {
+    let code_of = |scan: &ScanRecord| {
+        let code = short::typed(scan.trip, scan.ticket?, scan.text.as_deref()?)?;
+        Some((scan.trip, code))
+    };
+    let typed: Vec<_> = scans.iter().map(|s| code_of(&s.1)).collect();
+    let codes: Vec<_> = typed.iter().flatten().copied().collect();
+    let known = short::tickets_of(tx, &codes).await?;
+    let ticket = |(scan, code): (&(Seq, ScanRecord, Instant), &Option<_>)| {
+        let real = code.and_then(|code| known.get(&code).copied());
+        real.or(scan.1.ticket).map(|ticket| ticket.0)
+    };
+    Ok(scans.iter().zip(&typed).map(ticket).collect())
 }
