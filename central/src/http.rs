@@ -20,6 +20,7 @@ mod office;
 pub mod one_row;
 mod openapi;
 pub mod problem;
+pub mod settings;
 mod trips;
 
 use std::sync::Arc;

@@ -12,7 +12,9 @@ use super::template::Language;
 use crate::db::{Db, DbError};
 use crate::tenant::TenantTx;
 
+mod keep;
 mod office;
+pub(super) use keep::{prune, put_settings, settings};
 pub(super) use office::{
     DeliveryRow, InboxRow, NoticeRow, company_of_notice, deliveries_of, inbox, list, mark_read,
     of_gateway, reported, resend,
