@@ -155,6 +155,7 @@ fn described() -> OpenApiRouter<Api> {
         .merge(crate::reconciliation::http::routes())
         .merge(crate::notification::http::routes())
         .merge(crate::restore::http::routes())
+        .merge(crate::broker::http::routes())
 }
 
 /// The OpenAPI 3.1 document.
