@@ -155,6 +155,25 @@ impl Drop for Broker {
     }
 }
 
+/// What `doctor` beside a hub says of the broker at this port: whether it is well, and the detail.
+fn doctor_on_broker(place: &Place, port: &str) -> Result<(bool, String)> {
+    let mut doctor = Command::new(place.program("mwimule-hub")?);
+    doctor.arg("--data-dir").arg(place.path("hub")).arg("--json");
+    let url = format!("amqp://guest:guest@127.0.0.1:{port}/%2f");
+    let ran = Ran::of(doctor.arg("doctor").env("MWIMULE_BROKER_URL", url))?;
+    let said = ran.stdout.lines().map(serde_json::from_str);
+    let said: Vec<Value> = said.collect::<Result<_, _>>()?;
+    let line = said.iter().find(|line| line["check"] == "rabbitmq");
+    let line = line.with_context(|| format!("nothing of RabbitMQ: {said:?}"))?;
+    let well = line["ok"] == true;
+    ensure!(
+        well == ran.status.success(),
+        "one fault has to show in how it ends, and only that: {said:?}"
+    );
+    let detail = line["detail"].as_str().unwrap_or_default();
+    Ok((well, detail.to_owned()))
+}
+
 /// The words of a service's health check.
 fn check_of(compose: &Value, service: &str) -> Result<Vec<String>> {
     let test = &compose["services"][service]["healthcheck"]["test"];
@@ -251,12 +270,17 @@ fn the_compose_file_keeps_to_its_schema_and_each_health_check_runs() -> Result<(
             let ran = Ran::of(&mut ask(&broker))?;
             Ok(ran.status.success().then_some(()).ok_or(ran.stderr))
         })?;
+        let (well, said) = doctor_on_broker(place, &broker.node_port)?;
+        ensure!(well && said == "answers", "{said}");
         Ran::good(broker.command("rabbitmqctl").args(["-q", "stop"]))?;
         if let Some(mut server) = broker.children.pop() {
             server.wait()?;
         }
         let ran = Ran::of(&mut ask(&broker))?;
         ensure!(!ran.status.success(), "a stopped broker passes");
+        let (well, said) = doctor_on_broker(place, &broker.node_port)?;
+        ensure!(!well && said.contains("waits in the outbox"), "{said}");
+        ensure!(!said.contains("guest:guest"), "it shows a password: {said}");
         Ok(())
     })
 }
