@@ -27,7 +27,7 @@ impl Default for Settings {
 
 impl Settings {
     /// What is from before this moment goes.
-    pub(super) fn kept_since(&self, now: Instant) -> Instant {
+    pub(super) fn kept_since(self, now: Instant) -> Instant {
         now.plus_ms(-i64::from(self.keep_days) * DAY_MS)
     }
 

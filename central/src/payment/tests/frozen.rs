@@ -69,7 +69,9 @@ async fn money_for_a_frozen_trip_waits_for_the_thaw_and_goes_back_where_the_seat
     assert_eq!(begun.unwrap().frozen, 1);
     scene.card.book.change(|b| {
         let intents: Vec<String> = b.intents.keys().cloned().collect();
-        intents.iter().for_each(|intent| b.capture(intent));
+        for intent in &intents {
+            b.capture(intent);
+        }
     });
     for payment in [&kept, &lost] {
         scene.until_it_met_the_frost(payment).await;
