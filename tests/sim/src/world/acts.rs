@@ -121,18 +121,13 @@ impl World {
         self.truth.hand_out(
             ticket.id,
             Held {
-                qr: ticket.qr.clone(),
-                trip: ticket.trip,
-                seat: claim.seat,
-                under: claim.layout_version,
-                legs: ticket.legs,
-                node: Some(index),
                 void: ticket.void,
-                void_excused: false,
-                excused: false,
-                lost: false,
-                let_on: false,
-                forgotten: false,
+                ..Held::new(
+                    ticket.qr.clone(),
+                    (ticket.trip, ticket.legs),
+                    (claim.seat, claim.layout_version),
+                    Some(index),
+                )
             },
         );
     }
@@ -363,20 +358,7 @@ impl World {
         };
         self.hub.disk.tickets.insert(claim.id, stored);
         self.hub.list(claim.id);
-        let held = Held {
-            qr: ticket.to_qr(),
-            trip: id,
-            seat,
-            under: layout_version,
-            legs,
-            node: None,
-            void: false,
-            void_excused: false,
-            excused: false,
-            lost: false,
-            let_on: false,
-            forgotten: false,
-        };
+        let held = Held::new(ticket.to_qr(), (id, legs), (seat, layout_version), None);
         self.truth.hand_out(claim.id, held);
         self.announce();
         Some(claim.id)
