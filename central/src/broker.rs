@@ -10,6 +10,8 @@
 
 mod bus;
 pub(crate) mod db;
+pub mod dead;
+pub mod http;
 mod pattern;
 mod publisher;
 mod rabbit;

@@ -22,7 +22,7 @@ pub use admin::{
 };
 pub use buses::{Bus, BusState};
 pub use db::{caller_of_token, company_of_trip, find_by_name, zone_and_currency};
-pub(crate) use db::{fares_of, layout_of, zone_of};
+pub(crate) use db::{fares_of, layout_of, lock_settings, zone_of};
 pub use layouts::{Deck, Generator, LayoutView, LayoutWish, Place, SeatWord, VersionView};
 pub use network::network;
 pub use records::{OfficeError, Use};

@@ -20,6 +20,7 @@ mod office;
 pub mod one_row;
 mod openapi;
 pub mod problem;
+pub mod settings;
 mod trips;
 
 use std::sync::Arc;
@@ -154,6 +155,7 @@ fn described() -> OpenApiRouter<Api> {
         .merge(crate::reconciliation::http::routes())
         .merge(crate::notification::http::routes())
         .merge(crate::restore::http::routes())
+        .merge(crate::broker::http::routes())
 }
 
 /// The OpenAPI 3.1 document.

@@ -10,11 +10,13 @@ mod db;
 mod facts;
 pub mod http;
 mod jobs;
+mod keep;
 mod kind;
 mod outlet;
 mod plan;
 mod rules;
 mod send;
+mod settings;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,7 @@ use crate::http::Api;
 pub(crate) use jobs::jobs;
 pub use kind::Kind;
 pub use outlet::{BadOutlet, Outlets};
+pub use settings::Settings;
 
 /// How long an event waits between tries, in milliseconds; after the last it is a dead letter.
 const RETRY_DELAYS_MS: [u32; 5] = [1_000, 5_000, 30_000, 120_000, 600_000];

@@ -33,3 +33,23 @@ pub async fn put(tx: &mut TenantTx, event: Happened<'_>, now: Instant) -> Result
     .await?;
     Ok(id)
 }
+
+/// Deletes events from before a moment, the oldest first: those that the broker has confirmed and
+/// that no delivery of a webhook may be sent again from. How many.
+pub(crate) async fn prune(tx: &mut TenantTx, before: Instant, most: i64) -> Result<u64, DbError> {
+    let done = sqlx::query!(
+        "DELETE FROM outbox WHERE company_id = $1 AND event_no IN (
+             SELECT o.event_no FROM outbox o
+             WHERE o.company_id = $1 AND o.at_ms < $2 AND o.published AND o.webhooks_done
+                 AND NOT EXISTS (
+                     SELECT FROM webhook_delivery d
+                     WHERE d.company_id = $1 AND d.event_no = o.event_no)
+             ORDER BY o.at_ms LIMIT $3 FOR UPDATE SKIP LOCKED)",
+        tx.company().0,
+        before.0,
+        most
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -16,7 +16,7 @@ mod providers;
 pub mod refunds;
 pub mod rules;
 mod service;
-mod webhooks;
+pub(crate) mod webhooks;
 
 pub use jobs::jobs;
 pub use kind::ProviderKind;

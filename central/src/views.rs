@@ -11,6 +11,7 @@ pub use home::{CompanyHome, TripHome, home};
 pub use page::{Cursor, Page, ROWS_MAX};
 pub use rows::{
     FareView, KeyView, LeaseView, NodeView, SeatClaimView, StopView, TicketView, TripView,
+    not_bookable,
 };
 pub use seats::{SeatRun, SeatView, SeatsView, seats};
 

@@ -7,8 +7,9 @@
 //!
 //! Offers are made by a job within seconds, and by every sale from the pool of a trip that
 //! somebody waits for, before it picks its own seats: nobody passes the line by asking at the
-//! right moment. Both work under the trip's lock, which orders the line too. What exchanges and
-//! leases take is free at that moment; they do not ask the line.
+//! right moment. Exchanges, rebookings and leases leave what the line would be offered
+//! ([`set_aside`]). All of them work under the trip's lock, which orders the line too. Only
+//! who has lost a seat that was paid for comes before the line.
 //!
 //! An entry's own secret opens the hold that it is offered, so that only who waits may take it.
 
@@ -20,7 +21,7 @@ mod serve;
 mod service;
 
 pub(crate) use jobs::jobs;
-pub(crate) use serve::serve;
+pub(crate) use serve::{serve, set_aside};
 pub(crate) use service::open_contact;
 
 /// What the token of an entry begins with.

@@ -86,6 +86,11 @@ pub const NEEDED_BY_TESTS: &[Package] = &[
     GPSD,
     GPSFAKE,
     Package {
+        probe: "systemd-analyze",
+        apt: "systemd",
+        why: "checks the units",
+    },
+    Package {
         probe: "pip3",
         apt: "python3-pip",
         why: "fetches the libraries of another language that check our tickets, tokens and API",

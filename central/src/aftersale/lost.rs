@@ -187,7 +187,9 @@ async fn replace(
         fee_minor: 0,
         due: (0, Account::RefundsPayable),
     };
-    let (issued, _) = undo::replace(tx, api, &party.tickets, &to, &paying, because.now).await?;
+    // Who has lost a seat comes before who waits for one.
+    let to = (&to, &undo::Aside::new());
+    let (issued, _) = undo::replace(tx, api, &party.tickets, to, &paying, because.now).await?;
     for (from, to) in party.tickets.iter().zip(&issued) {
         db::move_extras(tx, from.id.0, *to).await?;
     }

@@ -80,7 +80,8 @@ pub(crate) async fn hold(
     let known = db::offer(tx, offer).await?;
     let known = known.ok_or(Refused::Unknown("offer"))?;
     let to = known.plan.to.ok_or(Refused::NothingDue)?;
-    let free = undo::free_seats(tx, &to, known.plan.lines.len(), now).await?;
+    let aside = undo::set_aside(tx, TripId(to.trip), now).await?;
+    let free = undo::free_seats(tx, (&to, &aside), known.plan.lines.len(), now).await?;
     db::hold_for(tx, offer, (TripId(to.trip), free.legs, &free.seats)).await?;
     db::keep_offer(tx, offer, until).await?;
     Ok(())

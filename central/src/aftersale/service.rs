@@ -284,6 +284,10 @@ pub(super) async fn confirm(
         return Err(Refused::OfferOver.into());
     }
     let tickets = as_offered(tx, &known).await?;
+    let aside = match to {
+        Some(trip) => undo::set_aside(tx, trip, now).await?,
+        None => vec![],
+    };
     let state = if to.is_some() { "exchanged" } else { "void" };
     let waiting = undo::void(tx, &tickets, state).await?;
     let mut done = Done {
@@ -293,7 +297,7 @@ pub(super) async fn confirm(
     };
     let mut reused = undo::Reused::new();
     if let Some(to) = &plan.to {
-        reused = exchange(tx, api, &mut done, (&tickets, to), who, now).await?;
+        reused = exchange(tx, api, &mut done, (&tickets, to, &aside), who, now).await?;
     } else {
         undo::post_void(tx, offer, &tickets, done.offer.fee_minor.0, now).await?;
     }
@@ -362,7 +366,7 @@ async fn exchange(
     tx: &mut TenantTx,
     api: &Api,
     done: &mut Done,
-    (tickets, to): (&[Sold], &To),
+    (tickets, to, aside): (&[Sold], &To, &undo::Aside),
     who: Confirming,
     now: Instant,
 ) -> Result<undo::Reused, AftersaleError> {
@@ -394,7 +398,7 @@ async fn exchange(
     };
     // What its payment held becomes the new tickets'.
     db::let_go(tx, offer.id).await?;
-    let (issued, reused) = undo::replace(tx, api, tickets, to, &paying, now).await?;
+    let (issued, reused) = undo::replace(tx, api, tickets, (to, aside), &paying, now).await?;
     done.tickets = issued;
     db::settle_booking(tx, booking, Minor(new - old), Minor(due)).await?;
     Ok(reused)

@@ -1,3 +1,4 @@
+mod manifest;
 mod names;
 
 use domain::ids::{CompanyId, NodeId, TripId};

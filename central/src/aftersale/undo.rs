@@ -23,6 +23,7 @@ use crate::sync::buckets::{take_changes, trip_bucket};
 use crate::tenant::TenantTx;
 use crate::ticketing::inventory::{load_inventory, lock_trip};
 use crate::ticketing::tickets::{TicketRow, insert_tickets};
+use crate::waiting;
 
 /// A seat of a trip and the legs that a new ticket has of it.
 pub(super) type Reused = BTreeMap<(TripId, SeatNo), u64>;
@@ -211,6 +212,9 @@ pub(super) struct Paying {
     pub(super) due: (i64, Account),
 }
 
+/// Seats on legs that who waits would be offered.
+pub(super) type Aside = Vec<(SeatNo, Legs)>;
+
 /// Seats of a trip that may be had.
 pub(super) struct Free {
     pub(super) run: Trip,
@@ -218,10 +222,24 @@ pub(super) struct Free {
     pub(super) seats: Vec<SeatNo>,
 }
 
-/// The seats that fit a party best; its trip is locked from here on.
+/// What who waits for seats of a trip would be offered at this moment; the trip is locked from here
+/// on. To be asked before tickets of it are voided or held seats let go: those are the party's own.
+pub(super) async fn set_aside(
+    tx: &mut TenantTx,
+    trip: TripId,
+    now: Instant,
+) -> Result<Aside, AftersaleError> {
+    let inventory = load_inventory(tx, trip).await?;
+    let inventory = inventory.ok_or(Refused::Unknown("trip"))?;
+    let for_sale = (&inventory.pool, &inventory.boarding_closes[..]);
+    Ok(waiting::set_aside(tx, trip, for_sale, now).await?)
+}
+
+/// The seats that fit a party best, without those that are set aside; its trip is locked from here
+/// on.
 pub(super) async fn free_seats(
     tx: &mut TenantTx,
-    to: &To,
+    (to, aside): (&To, &Aside),
     count: usize,
     now: Instant,
 ) -> Result<Free, AftersaleError> {
@@ -230,7 +248,10 @@ pub(super) async fn free_seats(
     let run = run.ok_or(Refused::Unknown("trip"))?;
     let legs = journey(&run, to)?;
     let inventory = load_inventory(tx, trip).await?;
-    let inventory = inventory.ok_or(Refused::Unknown("trip"))?;
+    let mut inventory = inventory.ok_or(Refused::Unknown("trip"))?;
+    for (seat, legs) in aside {
+        inventory.pool.mark_taken(*seat, *legs);
+    }
     if inventory.frozen {
         return Err(Refused::Frozen(trip).into());
     }
@@ -255,12 +276,12 @@ pub(super) async fn replace(
     tx: &mut TenantTx,
     api: &Api,
     old: &[Sold],
-    to: &To,
+    (to, aside): (&To, &Aside),
     paying: &Paying,
     now: Instant,
 ) -> Result<(Vec<Uuid>, Reused), AftersaleError> {
     let trip = TripId(to.trip);
-    let Free { run, legs, seats } = free_seats(tx, to, old.len(), now).await?;
+    let Free { run, legs, seats } = free_seats(tx, (to, aside), old.len(), now).await?;
     let changes = numbers(tx, &vec![trip; old.len()]).await?;
     let (mut rows, mut coupons, mut reused) = (vec![], vec![], Reused::new());
     let first = db::last_coupon(tx, paying.booking).await?;

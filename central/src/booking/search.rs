@@ -277,7 +277,11 @@ async fn offers(
         let price = price(db, &ride, operator, passengers, now).await?;
         offers.push(Offer {
             company: operator.name.clone(),
-            seats_left: i64::from(ride.seat_count) - taken,
+            seats_left: if ride.frozen {
+                0
+            } else {
+                i64::from(ride.seat_count) - taken
+            },
             price,
             ride,
         });

@@ -4,16 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
 use domain::ids::CompanyId;
 use serde_json::json;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
+use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use super::{Broker, Bus, Failed, Handler, Message, Queue, Rabbit, Reply, publisher};
-use crate::http::Api;
+use crate::access::Role;
+use crate::http::{Api, router};
 use crate::outbox::{self, Happened};
-use crate::testing::{TestCompany, TestDb};
+use crate::testing::{TestCompany, TestDb, token_for};
 use crate::vault::Vault;
 use crate::worker::Progress;
 
@@ -196,15 +200,92 @@ async fn suite(broker: Arc<dyn Broker>, company: CompanyId) {
     again.end().await;
 }
 
+/// The same by HTTP: who answers for the hub sees dead letters page by page and puts them back.
+async fn over_http(broker: Arc<dyn Broker>, test: &TestDb, of: CompanyId) {
+    let keys = crate::keys::HubKeys::from_bytes(&[7; 32], [8; 32]);
+    let mut api = Api::new(test.db.clone(), keys, Vault::from_bytes([9; 32]));
+    api.broker = Arc::clone(&broker);
+    let hub = token_for(&api, of, Role::SuperAdmin).await.unwrap();
+    let admin = token_for(&api, of, Role::CompanyAdmin).await.unwrap();
+    let app = router(api);
+    let ask = async |token: &str, path: &str, body: Option<serde_json::Value>| {
+        let request = Request::builder()
+            .method(if body.is_some() { "POST" } else { "GET" })
+            .uri(path)
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json");
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let answer = app.clone().oneshot(request.body(body).unwrap()).await;
+        let answer = answer.unwrap();
+        let status = answer.status().as_u16();
+        let text = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        (status, said)
+    };
+    let [trips, _] = queues();
+    let listening = Listening::to(&broker, &trips);
+    listening.recorder.failing.store(true, Ordering::Relaxed);
+    let poison: Vec<Message> = (0..3).map(|_| message(of, "trip.poison")).collect();
+    broker.publish(&poison).await.unwrap();
+    until("three dead letters", async || {
+        broker.dead_letters(&trips, 10).await.unwrap().len() == 3
+    })
+    .await;
+    let path = "/hub/dead-letters?limit=2&queue=test.trips";
+    assert_eq!(ask(&admin, path, None).await.0, 403);
+    let (status, first) = ask(&hub, path, None).await;
+    assert_eq!(status, 200, "{first}");
+    let next = first["next"].as_str().unwrap();
+    let (_, second) = ask(&hub, &format!("{path}&after={next}"), None).await;
+    assert!(second["next"].is_null(), "{second}");
+    let items = [&first, &second].map(|page| page["items"].as_array().unwrap().clone());
+    let items: Vec<serde_json::Value> = items.into_iter().flatten().collect();
+    let mut events: Vec<Uuid> = items
+        .iter()
+        .map(|i| i["event"].as_str().unwrap().parse().unwrap())
+        .collect();
+    events.sort_unstable();
+    assert_eq!(events, poison.iter().map(|m| m.event).collect::<Vec<_>>());
+    assert_eq!(items[0]["reason"], "told to fail");
+    assert_eq!(items[0]["tries"], 4);
+    let replay = "/hub/dead-letters/replay";
+    let unknown = json!({ "queue": "test.nothing" });
+    assert_eq!(ask(&hub, replay, Some(unknown)).await.0, 422);
+    let one = json!({ "event": events[0] });
+    assert_eq!(ask(&admin, replay, Some(one.clone())).await.0, 403);
+    listening.recorder.failing.store(false, Ordering::Relaxed);
+    let (status, done) = ask(&hub, replay, Some(one)).await;
+    assert_eq!(status, 200, "{done}");
+    assert_eq!(
+        done["queues"],
+        json!([{ "queue": "test.trips", "replayed": 1 },
+            { "queue": "test.all", "replayed": 0 }])
+    );
+    until("the one", async || {
+        listening.recorder.is_done(events[0]).await
+    })
+    .await;
+    let (_, left) = ask(&hub, "/hub/dead-letters", None).await;
+    assert_eq!(left["items"].as_array().unwrap().len(), 2, "{left}");
+    let (_, done) = ask(&hub, replay, Some(json!({}))).await;
+    assert_eq!(done["queues"][0]["replayed"], 2, "{done}");
+    until("the others", async || {
+        let done = &listening.recorder;
+        done.is_done(events[1]).await && done.is_done(events[2]).await
+    })
+    .await;
+    let noted = "SELECT count(*) FROM audit_log WHERE action = 'dead_letters.replay'";
+    assert_eq!(test.number(noted).await.unwrap(), 2);
+    listening.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bus_in_this_process_keeps_the_promises() {
     let test = TestDb::new().await.unwrap();
     let company = TestCompany::new(&test.db, 1).await.unwrap().id;
-    suite(
-        Arc::new(Bus::new(test.db.clone(), queues().into())),
-        company,
-    )
-    .await;
+    let bus: Arc<dyn Broker> = Arc::new(Bus::new(test.db.clone(), queues().into()));
+    suite(Arc::clone(&bus), company).await;
+    over_http(bus, &test, company).await;
     // Two companies' messages do not mix.
     let other = TestCompany::new(&test.db, 2).await.unwrap().id;
     let bus: Arc<dyn Broker> = Arc::new(Bus::new(test.db.clone(), queues().into()));
@@ -227,9 +308,11 @@ async fn rabbitmq_keeps_the_promises_and_comes_back_by_itself_after_it_was_kille
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("rabbitmq");
     let mut server = tokio::task::block_in_place(|| system_tests::Rabbit::start(&at)).unwrap();
-    let company = CompanyId(Uuid::from_u128(7));
+    let test = TestDb::new().await.unwrap();
+    let company = TestCompany::new(&test.db, 1).await.unwrap().id;
     let broker: Arc<dyn Broker> = Arc::new(Rabbit::new(&server.url(), queues().into()).unwrap());
     suite(Arc::clone(&broker), company).await;
+    over_http(broker, &test, company).await;
 
     let trips = queue("slow", &["slow.*"], &[10_000]);
     let slow = vec![trips.clone()];

@@ -1,16 +1,13 @@
 //! `dead-letters`
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::Settings;
 use super::session::Session;
-use crate::broker::{self, Broker, Queue};
-
-/// The most dead letters of a queue that are listed.
-const LISTED_MAX: usize = 1_000;
+use crate::broker::{self, DeadLetter, dead};
 
 /// Events that were tried as often as their queue tries
 #[derive(Debug, Subcommand)]
@@ -43,22 +40,6 @@ pub(super) struct Which {
     queue: Option<String>,
 }
 
-impl Which {
-    fn queues(&self, broker: &dyn Broker) -> Result<Vec<Queue>> {
-        let all = broker.queues().to_vec();
-        let Some(wanted) = &self.queue else {
-            return Ok(all);
-        };
-        let names: Vec<String> = all.iter().map(|q| q.name.clone()).collect();
-        let found: Vec<Queue> = all.into_iter().filter(|q| q.name == *wanted).collect();
-        if found.is_empty() {
-            let names = names.join(", ");
-            bail!("there is no queue {wanted:?}: choose among {names}");
-        }
-        Ok(found)
-    }
-}
-
 pub(super) async fn run(settings: &Settings, command: DeadLettersCommand) -> Result<()> {
     let (which, replay) = match command {
         DeadLettersCommand::List(which) => (which, None),
@@ -67,34 +48,18 @@ pub(super) async fn run(settings: &Settings, command: DeadLettersCommand) -> Res
     let session = Session::open(settings).await?;
     let url = which.broker_url.as_deref();
     let broker = broker::open(&settings.config.broker, url, &session.db).context("--broker-url")?;
-    let queues = which.queues(&*broker)?;
+    let queue = which.queue.as_deref();
     let mut shown = vec![];
-    for queue in &queues {
-        if let Some(event) = replay {
-            let count = broker.replay(queue, event).await?;
-            shown.push(json!({ "queue": queue.name, "replayed": count }));
+    if let Some(event) = replay {
+        for (queue, count) in dead::replay(&*broker, queue, event).await? {
+            shown.push(json!({ "queue": queue, "replayed": count }));
             if !settings.json {
-                println!("{}: {count} put back", queue.name);
+                println!("{queue}: {count} put back");
             }
-            continue;
         }
-        for letter in broker.dead_letters(queue, LISTED_MAX).await? {
-            let message = &letter.message;
-            let at = domain::time::Instant(letter.dead_at_ms);
-            if !settings.json {
-                println!(
-                    "{at}  {}  {}  {}  {}  tried {} times: {}",
-                    queue.name,
-                    message.event,
-                    message.kind,
-                    message.subject,
-                    letter.tries,
-                    letter.reason
-                );
-            }
-            shown.push(json!({ "queue": queue.name, "event": message.event,
-                "company": message.company.0, "kind": message.kind, "subject": message.subject,
-                "tries": letter.tries, "reason": letter.reason, "dead_at": at.to_string() }));
+    } else {
+        for (queue, letter) in dead::list(&*broker, queue).await? {
+            shown.push(listed(settings, &queue, &letter));
         }
     }
     if settings.json {
@@ -106,4 +71,19 @@ pub(super) async fn run(settings: &Settings, command: DeadLettersCommand) -> Res
         println!("no dead letters");
     }
     session.close().await
+}
+
+/// Shows one, and gives it as JSON.
+fn listed(settings: &Settings, queue: &str, letter: &DeadLetter) -> serde_json::Value {
+    let message = &letter.message;
+    let at = domain::time::Instant(letter.dead_at_ms);
+    if !settings.json {
+        println!(
+            "{at}  {queue}  {}  {}  {}  tried {} times: {}",
+            message.event, message.kind, message.subject, letter.tries, letter.reason
+        );
+    }
+    json!({ "queue": queue, "event": message.event, "company": message.company.0,
+        "kind": message.kind, "subject": message.subject, "tries": letter.tries,
+        "reason": letter.reason, "dead_at": at.to_string() })
 }

@@ -129,6 +129,17 @@ pub(super) async fn insert_token(
     Ok(())
 }
 
+/// Locks the company's settings of every kind, whether or not there is a row of them.
+pub(crate) async fn lock_settings(tx: &mut TenantTx) -> Result<(), DbError> {
+    sqlx::query!(
+        "SELECT company_id FROM company WHERE company_id = $1 FOR NO KEY UPDATE",
+        tx.company().0
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// Two imports of one company never run side by side.
 pub(super) async fn lock_company(tx: &mut TenantTx) -> Result<(), DbError> {
     sqlx::query!(

@@ -4,6 +4,7 @@ mod inbox;
 mod office;
 mod preferences;
 mod reports;
+mod settings;
 mod templates;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -17,6 +18,7 @@ use crate::vault::VaultError;
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(office::list))
+        .routes(routes!(settings::show, settings::change))
         .routes(routes!(office::show))
         .routes(routes!(office::resend))
         .routes(routes!(inbox::list))

@@ -61,6 +61,12 @@ pub(super) async fn plan(api: &Api, message: &Message, now: Instant) -> Result<(
         return Ok(());
     };
     let mut tx = api.db.tenant(message.company).await?;
+    let (_, settings) = db::settings(&mut tx).await?;
+    if Instant(message.at_ms) < settings.kept_since(now) {
+        // Nobody knows any longer whom it was told: a dead letter that is replayed after years.
+        tracing::info!(event = %message.event, kind = message.kind, "an old event is not told");
+        return Ok(());
+    }
     let company = db::company(&mut tx).await?;
     let about = facts::gather(api, &mut tx, &company, (kind, message)).await?;
     for recipient in &about.recipients {

@@ -2,5 +2,6 @@
 
 mod channels;
 mod counter;
+mod keeping;
 mod scene;
 mod telling;

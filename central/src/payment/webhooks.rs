@@ -9,6 +9,7 @@ pub(super) mod deliver;
 mod guard;
 pub(super) mod sign;
 
+pub(crate) use db::prune;
 pub(super) use guard::{Forbidden, check_address};
 
 /// How long to wait after each failed attempt, in milliseconds: about three days in all.

@@ -19,7 +19,7 @@ use super::{begin_incarnation, settle, take_grants};
 use crate::backup::{Target, make, take};
 use crate::clock;
 use crate::db::Db;
-use crate::http::tests::site::Site;
+use crate::http::tests::site::{DAY, Site};
 use crate::keys::HubKeys;
 use crate::nodes::assignment::assign_onboard;
 use crate::postgres::TestCluster;
@@ -344,6 +344,7 @@ async fn a_frozen_trip_says_why_and_sells_once_a_person_takes_the_risk() {
         said["detail"].as_str().unwrap().contains("restored"),
         "{said}"
     );
+    look_is_frozen(&site, trip, true).await;
     let bearer = format!("Bearer {office}");
     let seen = site
         .with_header("GET", "/restore", ("authorization", &bearer))
@@ -373,9 +374,54 @@ async fn a_frozen_trip_says_why_and_sells_once_a_person_takes_the_risk() {
         assert_eq!(done.status, 200, "{done:?}");
         assert_eq!(done.json()["unheard"][0], "Lusaka 1");
     }
+    look_is_frozen(&site, trip, false).await;
     let noted = "SELECT count(*) FROM audit_log WHERE action = 'restore.accept_risk'
                  AND after->>'reason' = 'no bus left' AND after->>'risk' LIKE '%second time%'";
     assert_eq!(site.db.number(noted).await.unwrap(), 1);
     let sold = site.book(trip, "two", 1).await;
     assert_eq!(sold.status, 201, "{sold:?}");
+}
+
+/// What travellers are shown of the trip, everywhere that they look.
+async fn look_is_frozen(site: &Site, trip: u64, frozen: bool) {
+    let why = if frozen {
+        json!("trip-frozen")
+    } else {
+        json!(null)
+    };
+    let found = site
+        .get(&format!("/search?from=LUN&to=LVI&date={DAY}"))
+        .await
+        .json();
+    let rows = found["departures"].as_array().unwrap();
+    let row = rows.iter().find(|d| d["trip"] == trip);
+    let row = row.expect("who looks for it has to find it");
+    assert_eq!(row["not_bookable"], why, "{row}");
+    assert_eq!(row["seats_left"] == 0, frozen, "{row}");
+    let listed = site
+        .get(&format!("/trips?date={DAY}&from=LUN&to=LVI"))
+        .await
+        .json();
+    let rows = listed["items"].as_array().unwrap();
+    let row = rows.iter().find(|d| d["trip"] == trip).unwrap();
+    assert_eq!(row["not_bookable"], why, "{row}");
+    let shown = site.get(&format!("/trips/{trip}")).await.json();
+    assert_eq!(shown["not_bookable"], why, "{shown}");
+    let plan = site.get(&format!("/trips/{trip}/seats")).await.json();
+    assert_eq!(plan["not_bookable"], why, "{plan}");
+    assert_eq!(plan["free_seats"] == 0, frozen, "{plan}");
+    let seats = plan["seats"].as_array().unwrap();
+    let free = seats.iter().any(|s| s["runs"][0]["state"] == "free");
+    assert_ne!(free, frozen, "{plan}");
+    let wish = json!({"journeys": [{"trip": trip, "from": "LUN", "to": "LVI",
+        "passengers": ["adult"]}]});
+    let quoted = site.ask("/quotes", "quote", &wish).await;
+    if frozen {
+        assert_eq!(
+            (quoted.status, quoted.problem().as_str()),
+            (409, "trip-frozen")
+        );
+    } else {
+        assert_eq!(quoted.json()["available"], true, "{quoted:?}");
+    }
 }

@@ -16,6 +16,7 @@ use crate::sync::buckets::{
     Publication, grant_item_key, key_item_key, node_bucket, publish_all, trip_bucket,
 };
 use crate::tenant::TenantTx;
+use crate::waiting;
 
 /// Decides a node's request and stores what was granted. A retry gets the same grant.
 pub async fn grant_lease(
@@ -57,9 +58,13 @@ async fn grant_once(
     let Some(standing) = standing.filter(|s| !s.frozen && !s.revoked) else {
         return refused(GrantRefusal::Frozen);
     };
-    let Some(inventory) = load_inventory(&mut tx, request.trip).await? else {
+    let Some(mut inventory) = load_inventory(&mut tx, request.trip).await? else {
         return refused(GrantRefusal::UnknownTrip);
     };
+    let for_sale = (&inventory.pool, &inventory.boarding_closes[..]);
+    for (seat, legs) in waiting::set_aside(&mut tx, request.trip, for_sale, now).await? {
+        inventory.pool.mark_taken(seat, legs);
+    }
     if !is_to_come(&mut tx, request.trip).await? {
         return refused(GrantRefusal::BoardingClosed);
     }

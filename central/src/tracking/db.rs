@@ -60,17 +60,6 @@ pub(super) async fn put_settings(tx: &mut TenantTx, s: &Settings) -> Result<i32,
     Ok(version)
 }
 
-/// Locks the company's settings, whether or not it has a row of them.
-pub(super) async fn lock_company(tx: &mut TenantTx) -> Result<(), DbError> {
-    sqlx::query!(
-        "SELECT company_id FROM company WHERE company_id = $1 FOR NO KEY UPDATE",
-        tx.company().0
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    Ok(())
-}
-
 struct TripRow {
     trip_id: i64,
     body: Vec<u8>,

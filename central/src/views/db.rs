@@ -50,7 +50,8 @@ pub async fn trips(
     let wanted = cursor.fetch();
     loop {
         let rows = sqlx::query!(
-            r#"SELECT t.trip_id, t.departs_at_ms, t.boarding_closes_ms, t.body, c.name
+            r#"SELECT t.trip_id, t.departs_at_ms, t.boarding_closes_ms, t.body, c.name,
+                      t.frozen_by IS NOT NULL AS "frozen!"
                FROM trip t JOIN company c USING (company_id)
                WHERE t.company_id = $1
                  AND ($2::text IS NULL OR t.service_date = $2::text::date)
@@ -68,7 +69,7 @@ pub async fn trips(
         for r in rows {
             after = (r.departs_at_ms, r.trip_id);
             let trip = stored_trip(r.trip_id, &r.body)?;
-            let view = TripView::new(&trip, &r.name, &r.boarding_closes_ms);
+            let view = TripView::new(&trip, &r.name, &r.boarding_closes_ms, r.frozen);
             if view.runs(from, to) {
                 found.push((r.departs_at_ms, view));
             }
@@ -86,7 +87,8 @@ fn stored_trip(id: i64, body: &[u8]) -> Result<Trip, DbError> {
 /// One trip with its fares.
 pub async fn trip(tx: &mut TenantTx, id: TripId) -> Result<Option<TripView>, DbError> {
     let row = sqlx::query!(
-        r#"SELECT t.boarding_closes_ms, t.body, c.name FROM trip t JOIN company c USING (company_id)
+        r#"SELECT t.boarding_closes_ms, t.body, c.name, t.frozen_by IS NOT NULL AS "frozen!"
+           FROM trip t JOIN company c USING (company_id)
            WHERE t.company_id = $1 AND t.trip_id = $2"#,
         tx.company().0,
         id.0 as i64
@@ -95,7 +97,7 @@ pub async fn trip(tx: &mut TenantTx, id: TripId) -> Result<Option<TripView>, DbE
     .await?;
     let Some(row) = row else { return Ok(None) };
     let trip = stored_trip(id.0 as i64, &row.body)?;
-    let mut view = TripView::new(&trip, &row.name, &row.boarding_closes_ms);
+    let mut view = TripView::new(&trip, &row.name, &row.boarding_closes_ms, row.frozen);
     let table = fares_of(tx, &trip).await?;
     view.fares = Some(table.map_or_else(Vec::new, |t| fare_views(&trip, &FareIndex::new(&t))));
     Ok(Some(view))

@@ -61,6 +61,11 @@ pub struct TripView {
     pub seat_count: u16,
     /// ISO 4217.
     pub currency: String,
+    /// Why it is not sold online at the moment; absent where it is. `trip-frozen`: the booking
+    /// system was restored and waits until stations and buses have told which seats they hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "trip-frozen")]
+    pub not_bookable: Option<&'static str>,
     /// Its stops, in order.
     pub stops: Vec<StopView>,
     /// Its fares; only when one trip is asked for.
@@ -68,8 +73,14 @@ pub struct TripView {
     pub fares: Option<Vec<FareView>>,
 }
 
+/// What public lists say of a trip whose pool sells nothing at the moment: the word of the refusal
+/// that a booking of it would hear.
+pub fn not_bookable(frozen: bool) -> Option<&'static str> {
+    frozen.then_some("trip-frozen")
+}
+
 impl TripView {
-    pub(super) fn new(trip: &Trip, company: &str, closes_ms: &[i64]) -> Self {
+    pub(super) fn new(trip: &Trip, company: &str, closes_ms: &[i64], frozen: bool) -> Self {
         let stops = trip.stops.iter().enumerate().map(|(i, stop)| StopView {
             seq: i as u8,
             code: stop.code.0.clone(),
@@ -89,6 +100,7 @@ impl TripView {
             layout_version: trip.layout_version.0,
             seat_count: trip.seat_count,
             currency: trip.currency.to_string(),
+            not_bookable: not_bookable(frozen),
             stops: stops.collect(),
             fares: None,
         }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::rows::not_bookable;
 use crate::company::layout_of;
 use crate::db::DbError;
 use crate::sync::buckets::legs_of;
@@ -58,8 +59,14 @@ pub struct SeatsView {
     pub leg_count: u8,
     /// The seats in order of their numbers.
     pub seats: Vec<SeatView>,
-    /// Seats that the hub can sell on every leg.
+    /// Seats that the hub can sell on every leg; 0 while it sells none.
     pub free_seats: usize,
+    /// Why the hub sells none at the moment; absent where it does. `trip-frozen`: it was restored
+    /// and waits until stations and buses have told which seats they hold; what nobody is known to
+    /// own is `blocked` until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "trip-frozen")]
+    pub not_bookable: Option<&'static str>,
     /// Live tickets.
     pub sold_tickets: usize,
 }
@@ -77,18 +84,19 @@ pub async fn seats(
     id: TripId,
     show_owners: bool,
 ) -> Result<Option<SeatsView>, DbError> {
-    let body = sqlx::query_scalar!(
-        "SELECT body FROM trip WHERE company_id = $1 AND trip_id = $2",
+    let row = sqlx::query!(
+        r#"SELECT body, frozen_by IS NOT NULL AS "frozen!" FROM trip
+           WHERE company_id = $1 AND trip_id = $2"#,
         tx.company().0,
         id.0 as i64
     )
     .fetch_optional(tx.conn())
     .await?;
-    let Some(body) = body else { return Ok(None) };
-    let trip: Trip = from_cbor(&body).map_err(|_| DbError::damaged(format!("trip {id}")))?;
+    let Some(row) = row else { return Ok(None) };
+    let trip: Trip = from_cbor(&row.body).map_err(|_| DbError::damaged(format!("trip {id}")))?;
     let layout = layout_of(tx, &trip).await?;
     let taken = taken(tx, id, show_owners).await?;
-    Ok(Some(lay_out(&trip, layout.as_ref(), &taken)))
+    Ok(Some(lay_out(&trip, layout.as_ref(), &taken, row.frozen)))
 }
 
 async fn taken(tx: &mut TenantTx, id: TripId, show_owners: bool) -> Result<Vec<Taken>, DbError> {
@@ -131,7 +139,7 @@ async fn taken(tx: &mut TenantTx, id: TripId, show_owners: bool) -> Result<Vec<T
         .collect()
 }
 
-fn lay_out(trip: &Trip, layout: Option<&SeatLayout>, taken: &[Taken]) -> SeatsView {
+fn lay_out(trip: &Trip, layout: Option<&SeatLayout>, taken: &[Taken], frozen: bool) -> SeatsView {
     let legs = trip.leg_count();
     let mut pool = SeatMap::whole(trip.seat_count);
     for t in taken {
@@ -145,7 +153,7 @@ fn lay_out(trip: &Trip, layout: Option<&SeatLayout>, taken: &[Taken]) -> SeatsVi
             label: layout.map_or_else(|| no.to_string(), |l| l.label(SeatNo(no))),
             row: seat.map_or(0, |s| s.row),
             column: seat.map_or(0, |s| s.column),
-            runs: runs(legs, &of_seat),
+            runs: runs(legs, &of_seat, frozen),
         }
     });
     let whole = Legs::new(StopSeq(0), StopSeq(legs));
@@ -153,13 +161,16 @@ fn lay_out(trip: &Trip, layout: Option<&SeatLayout>, taken: &[Taken]) -> SeatsVi
         trip: trip.id.0,
         leg_count: legs,
         seats: seats.collect(),
-        free_seats: whole.map_or(0, |whole| pool.free_seats(whole).count()),
+        free_seats: whole
+            .filter(|_| !frozen)
+            .map_or(0, |whole| pool.free_seats(whole).count()),
+        not_bookable: not_bookable(frozen),
         sold_tickets: taken.iter().filter(|t| t.run.state == "sold").count(),
     }
 }
 
 /// Every leg once; neighbours that say the same are one run.
-fn runs(leg_count: u8, taken: &[&Taken]) -> Vec<SeatRun> {
+fn runs(leg_count: u8, taken: &[&Taken], frozen: bool) -> Vec<SeatRun> {
     let mut runs: Vec<SeatRun> = vec![];
     for leg in 0..leg_count {
         let here = taken.iter().find(|t| t.run.from <= leg && leg < t.run.to);
@@ -167,7 +178,7 @@ fn runs(leg_count: u8, taken: &[&Taken]) -> Vec<SeatRun> {
             SeatRun {
                 from: leg,
                 to: leg,
-                state: "free",
+                state: if frozen { "blocked" } else { "free" },
                 node: None,
                 lease_no: None,
                 ticket: None,

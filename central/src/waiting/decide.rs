@@ -1,5 +1,6 @@
 //! Whose turn it is, and how long an offer stands. Nothing but the arguments counts.
 
+use domain::ids::SeatNo;
 use domain::seatmap::SeatMap;
 use domain::time::Instant;
 use domain::trip::Legs;
@@ -16,6 +17,20 @@ pub(super) fn next_in_line(
 ) -> Option<usize> {
     line.into_iter()
         .position(|(legs, seats)| pool.free_seats(legs).count() >= seats)
+}
+
+/// The seats that a line would be offered out of a pool, party by party.
+pub(super) fn seats_of_line(pool: &SeatMap, mut line: Vec<(Legs, usize)>) -> Vec<(SeatNo, Legs)> {
+    let mut pool = pool.clone();
+    let mut aside = vec![];
+    while let Some(turn) = next_in_line(&pool, line.iter().copied()) {
+        let (legs, count) = line.remove(turn);
+        for seat in pool.best_fit_party(legs, count, None).unwrap_or_default() {
+            pool.mark_taken(seat, legs);
+            aside.push((seat, legs));
+        }
+    }
+    aside
 }
 
 /// How long seats offered at this moment are held: half an hour, but not beyond the close of
@@ -100,6 +115,22 @@ mod tests {
         assert_eq!(next_in_line(&pool, line), Some(1));
         let whole = SeatMap::whole(2);
         assert_eq!(next_in_line(&whole, line), Some(0));
+    }
+
+    #[test]
+    fn a_line_is_set_aside_what_it_would_be_offered_and_no_seat_more() {
+        let line = vec![(legs(0, 4), 2), (legs(2, 4), 1), (legs(0, 4), 3)];
+        let mut pool = SeatMap::whole(4);
+        pool.mark_taken(SeatNo(1), legs(0, 2));
+        let aside = seats_of_line(&pool, line);
+        // The pair, then the one who fits beside the seat that is sold halfway.
+        assert_eq!(aside.len(), 3, "{aside:?}");
+        assert_eq!(aside[2], (SeatNo(1), legs(2, 4)));
+        for (seat, legs) in &aside {
+            pool.take(*seat, *legs).unwrap();
+        }
+        assert_eq!(pool.free_seats(legs(0, 4)).count(), 1);
+        assert_eq!(seats_of_line(&pool, vec![]), []);
     }
 
     #[test]

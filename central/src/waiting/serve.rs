@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use domain::ids::{StopCode, TripId};
+use domain::ids::{SeatNo, StopCode, TripId};
+use domain::seatmap::SeatMap;
 use domain::time::Instant;
+use domain::trip::Legs;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::db::{self, InLine};
-use super::decide::{next_in_line, offer_deadline, over};
+use super::decide::{next_in_line, offer_deadline, over, seats_of_line};
 use crate::audit::{self, Actor, Change};
 use crate::booking::{
     BookingError, FROZEN, Journey, Made, OfferedTo, Stock, Wish, free_what_ran_out, lock_stocks,
@@ -100,6 +102,25 @@ pub(crate) async fn serve(
         }
     }
     Ok(false)
+}
+
+/// The free seats of a locked trip that the line would be offered at this moment: nobody else may
+/// take them from the pool. The offers themselves are left to the job, which may hold other trips'
+/// locks where the caller may not.
+pub(crate) async fn set_aside(
+    tx: &mut TenantTx,
+    trip: TripId,
+    (pool, boarding_closes): (&SeatMap, &[Instant]),
+    now: Instant,
+) -> Result<Vec<(SeatNo, Legs)>, DbError> {
+    let mut line = db::line(tx, trip).await?;
+    line.retain(|entry| {
+        let closes = boarding_closes.get(usize::from(entry.legs.from().0));
+        let until = |closes| offer_deadline(now, closes, entry.accept_until);
+        closes.copied().and_then(until).is_some()
+    });
+    let line: Vec<(Legs, usize)> = line.iter().map(|e| (e.legs, e.classes.len())).collect();
+    Ok(seats_of_line(pool, line))
 }
 
 fn closes_at(stock: &Stock, entry: &InLine) -> Option<Instant> {

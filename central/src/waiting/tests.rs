@@ -1,11 +1,17 @@
-use domain::ids::CompanyId;
+use domain::ids::{CompanyId, RequestId, StopCode, StopSeq, TripId};
+use domain::lease::{GrantRefusal, LeaseRequest, SeatWant};
 use serde_json::{Value, json};
+use sync_protocol::frame::LeaseAnswer;
+use uuid::Uuid;
 
 use super::jobs;
 use crate::access::Role;
 use crate::clock;
 use crate::http::tests::site::{Answer, DAY, Site};
+use crate::nodes::NodeKind;
+use crate::nodes::enrolment::enrol_for_test;
 use crate::testing::token_for;
+use crate::ticketing::leases::grant_lease;
 use crate::worker::Progress;
 
 const WAIT: &str = "/waiting-list";
@@ -219,6 +225,85 @@ async fn who_asks_at_the_right_moment_does_not_pass_the_line() {
     assert_eq!(scene.look(&small).await["state"], "left");
     let next = scene.site.ask("/holds", "next", &wish).await;
     assert_eq!(next.status, 201, "{next:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_station_is_leased_no_seat_that_somebody_waits_for() {
+    let scene = Scene::new().await;
+    let first = scene.waits(1, 1).await;
+    scene.free_a_seat().await;
+    let trip = TripId(scene.trip);
+    let shown = scene.site.get(&format!("/trips/{trip}")).await.json();
+    let stops = shown["stops"].as_array().unwrap().iter();
+    let seq = |code: &str| {
+        let at = stops.clone().position(|stop| stop["code"] == code);
+        StopSeq(at.unwrap() as u8)
+    };
+    let request = |number| LeaseRequest {
+        request: RequestId(Uuid::from_u128(number)),
+        trip,
+        boarding: seq("LUN"),
+        wants: vec![SeatWant {
+            to: seq("LVI"),
+            count: 1,
+        }],
+    };
+    let kind = NodeKind::Station(StopCode("LUN".to_owned()));
+    let key = ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key();
+    let (db, keys, company) = (&scene.site.api.db, &scene.site.api.keys, scene.company);
+    let node = enrol_for_test(db, company, "Lusaka 1", &kind, &key, &key)
+        .await
+        .unwrap();
+    let now = clock::now();
+    let wish = request(1);
+    let refused = grant_lease(db, keys, company, node, &wish, now).await;
+    assert_eq!(
+        refused.unwrap(),
+        LeaseAnswer::Refused(GrantRefusal::SoldOut)
+    );
+    scene.turn().await;
+    assert_eq!(scene.look(&first).await["state"], "offered");
+    assert_eq!(scene.at("DELETE", &first).await.status, 204);
+    let wish = request(2);
+    let granted = grant_lease(db, keys, company, node, &wish, now).await;
+    let LeaseAnswer::Granted(signed) = granted.unwrap() else {
+        panic!("nobody waits any more");
+    };
+    let grant = signed.verify(&keys.verifying_key()).unwrap();
+    assert_eq!(grant.claims.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_does_not_pass_the_line() {
+    let scene = Scene::new().await;
+    let page = format!("/trips?company=A&date={DAY}&from=LUN&to=LVI&limit=2");
+    let other = scene.site.get(&page).await.json()["items"][1]["trip"].clone();
+    let elsewhere = scene.site.book(other.as_u64().unwrap(), "other", 1).await;
+    let elsewhere = elsewhere.json()["reference"].as_str().unwrap().to_owned();
+    let offer = async || {
+        let path = format!("/bookings/{elsewhere}/offers");
+        let wish = json!({"kind": "exchange", "to":
+            {"trip": scene.trip, "from": "LUN", "to": "LVI"}});
+        let offer = scene.as_office(&path, "-", &wish).await;
+        assert_eq!(offer.status, 201, "{offer:?}");
+        let offer = offer.json()["offer"].as_str().unwrap().to_owned();
+        format!("/offers/{offer}/confirm")
+    };
+    let line = scene.waits(1, 1).await;
+    scene.free_a_seat().await;
+    // No job has looked yet.
+    let passing = offer().await;
+    let refused = scene.as_office(&passing, "passing", &json!({})).await;
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (409, "sold-out")
+    );
+    scene.turn().await;
+    assert_eq!(scene.look(&line).await["state"], "offered");
+    assert_eq!(scene.at("DELETE", &line).await.status, 204);
+    let passing = offer().await;
+    let done = scene.as_office(&passing, "nobody-waits", &json!({})).await;
+    assert_eq!(done.status, 200, "{done:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,6 @@ use crate::http::{Caller, number, text};
 use crate::station::Place;
 use crate::voice::Who;
 
-const READY_DEADLINE: Duration = Duration::from_mins(1);
 /// How long an answer may take; the driver expects it within a second.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -78,15 +77,7 @@ impl Bus {
             .arg(&self.data)
             .args(["--http", "127.0.0.1:0"])
             .args(&self.further);
-        let mut child = Child::start(self.name, &mut command, &self.log)?;
-        let base = child
-            .line(READY_DEADLINE, |line| {
-                serde_json::from_str::<Value>(line).ok()
-            })
-            .and_then(|ready| text(&ready, "http"))
-            .map_err(|error| child.blame(error))?;
-
-        self.running = Some((child, Caller::new(&base, None)));
+        self.running = Some(Child::serving(self.name, &mut command, &self.log)?);
         Ok(())
     }
 

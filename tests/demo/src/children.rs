@@ -10,7 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
+use crate::http::{Caller, text};
+
+/// How long a program may take to be ready.
+const READY_DEADLINE: Duration = Duration::from_mins(1);
 /// How long a program may take to close its files once it was asked to.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// How often somebody looks whether it did.
@@ -60,6 +65,21 @@ impl Child {
             log: log.to_owned(),
             asked: false,
         })
+    }
+
+    /// Starts a program with an API of its own, and waits until it has said where that is.
+    pub fn serving(
+        name: &'static str,
+        command: &mut Command,
+        log: &Path,
+    ) -> Result<(Self, Caller)> {
+        let mut child = Self::start(name, command, log)?;
+        let ready = child.line(READY_DEADLINE, |line| {
+            serde_json::from_str::<Value>(line).ok()
+        });
+        let base = ready.and_then(|ready| text(&ready, "http"));
+        let base = base.map_err(|error| child.blame(error))?;
+        Ok((child, Caller::new(&base, None)))
     }
 
     /// The next line it prints that `wanted` takes.

@@ -16,7 +16,6 @@ use crate::http::{Answer, Caller, list, number, text};
 use crate::voice::Who;
 use deal::{sell_body, ticket};
 
-const READY_DEADLINE: Duration = Duration::from_mins(1);
 /// How long a request for a lease waits for the hub's answer.
 const LEASE_WAIT_MS: u64 = 5_000;
 
@@ -91,15 +90,7 @@ impl Station {
             .arg(&self.data)
             .args(["--http", "127.0.0.1:0"]);
         let name = self.who.program();
-        let mut child = Child::start(name, &mut command, &self.log)?;
-        let base = child
-            .line(READY_DEADLINE, |line| {
-                serde_json::from_str::<Value>(line).ok()
-            })
-            .and_then(|ready| text(&ready, "http"))
-            .map_err(|error| child.blame(error))?;
-
-        self.running = Some((child, Caller::new(&base, None)));
+        self.running = Some(Child::serving(name, &mut command, &self.log)?);
         Ok(())
     }
 

@@ -36,6 +36,33 @@ pub struct Held {
     pub forgotten: bool,
 }
 
+impl Held {
+    /// A ticket as it is handed out: its code, trip and legs, its seat with the numbering that
+    /// that is in, and who sold it.
+    pub fn new(
+        qr: String,
+        (trip, legs): (TripId, Legs),
+        (seat, under): (SeatNo, LayoutVersion),
+        node: Option<u8>,
+    ) -> Self {
+        Self {
+            qr,
+            code: None,
+            trip,
+            seat,
+            under,
+            legs,
+            node,
+            void: false,
+            void_excused: false,
+            excused: false,
+            lost: false,
+            let_on: false,
+            forgotten: false,
+        }
+    }
+}
+
 /// What was told to callers.
 #[derive(Debug, Default)]
 pub struct Truth {

@@ -108,21 +108,8 @@ fn a_tree_of_buses_finds_every_seat_again() {
     let mut hand_out = |n: u8, seat, under| {
         let legs = domain::trip::Legs::new(domain::ids::StopSeq(0), domain::ids::StopSeq(1));
         let id = TicketId::from_bytes([n; 16]);
-        let held = Held {
-            qr: String::new(),
-            code: None,
-            trip,
-            seat: SeatNo(seat),
-            under: LayoutVersion(under),
-            legs: legs.unwrap(),
-            node: None,
-            void: false,
-            void_excused: false,
-            excused: false,
-            lost: false,
-            let_on: false,
-            forgotten: false,
-        };
+        let placed = (SeatNo(seat), LayoutVersion(under));
+        let held = Held::new(String::new(), (trip, legs.unwrap()), placed, None);
         truth.hand_out(id, held);
         id
     };

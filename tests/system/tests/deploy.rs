@@ -155,6 +155,28 @@ impl Drop for Broker {
     }
 }
 
+/// What `doctor` beside a hub says of the broker at this port: whether it is well, and the detail.
+fn doctor_on_broker(place: &Place, port: &str) -> Result<(bool, String)> {
+    let mut doctor = Command::new(place.program("mwimule-hub")?);
+    doctor
+        .arg("--data-dir")
+        .arg(place.path("hub"))
+        .arg("--json");
+    let url = format!("amqp://guest:guest@127.0.0.1:{port}/%2f");
+    let ran = Ran::of(doctor.arg("doctor").env("MWIMULE_BROKER_URL", url))?;
+    let said = ran.stdout.lines().map(serde_json::from_str);
+    let said: Vec<Value> = said.collect::<Result<_, _>>()?;
+    let line = said.iter().find(|line| line["check"] == "rabbitmq");
+    let line = line.with_context(|| format!("nothing of RabbitMQ: {said:?}"))?;
+    let well = line["ok"] == true;
+    ensure!(
+        well == ran.status.success(),
+        "one fault has to show in how it ends, and only that: {said:?}"
+    );
+    let detail = line["detail"].as_str().unwrap_or_default();
+    Ok((well, detail.to_owned()))
+}
+
 /// The words of a service's health check.
 fn check_of(compose: &Value, service: &str) -> Result<Vec<String>> {
     let test = &compose["services"][service]["healthcheck"]["test"];
@@ -251,12 +273,97 @@ fn the_compose_file_keeps_to_its_schema_and_each_health_check_runs() -> Result<(
             let ran = Ran::of(&mut ask(&broker))?;
             Ok(ran.status.success().then_some(()).ok_or(ran.stderr))
         })?;
+        let (well, said) = doctor_on_broker(place, &broker.node_port)?;
+        ensure!(well && said == "answers", "{said}");
         Ran::good(broker.command("rabbitmqctl").args(["-q", "stop"]))?;
         if let Some(mut server) = broker.children.pop() {
             server.wait()?;
         }
         let ran = Ran::of(&mut ask(&broker))?;
         ensure!(!ran.status.success(), "a stopped broker passes");
+        let (well, said) = doctor_on_broker(place, &broker.node_port)?;
+        ensure!(!well && said.contains("waits in the outbox"), "{said}");
+        ensure!(!said.contains("guest:guest"), "it shows a password: {said}");
         Ok(())
     })
+}
+
+/// More than this much is open to a unit by `systemd-analyze security`, in tenths of its scale of
+/// ten: too much.
+const EXPOSURE_MAX: &str = "25";
+
+/// Asks systemd about a unit under a root of its own.
+fn systemd(root: &Path, words: &[&str], unit: &str) -> Result<Ran> {
+    let mut analyze = Command::new("systemd-analyze");
+    analyze
+        .args(words)
+        .arg(format!("--root={}", root.display()));
+    // What it calls as a pager, or asks for a manual page, is not there.
+    Ran::of(
+        analyze
+            .args(["--no-pager", unit])
+            .env("SYSTEMD_COLORS", "0"),
+    )
+}
+
+#[test]
+fn systemd_takes_the_units_and_they_leave_little_open() -> Result<()> {
+    const VERIFY: [&str; 3] = ["verify", "--man=no", "--recursive-errors=yes"];
+    let place = Place::new()?;
+    let root = place.path("root");
+    let (units, programs) = (root.join("etc/systemd/system"), root.join("usr/local/bin"));
+    let targets = root.join("usr/lib/systemd/system");
+    for folder in [&units, &programs, &targets] {
+        std::fs::create_dir_all(folder)?;
+    }
+    for entry in std::fs::read_dir("/usr/lib/systemd/system")?.flatten() {
+        if entry.path().extension().is_some_and(|end| end == "target") {
+            std::fs::copy(entry.path(), targets.join(entry.file_name()))?;
+        }
+    }
+    let mut seen = 0;
+    for entry in std::fs::read_dir(Path::new(DEPLOY).join("systemd"))?.flatten() {
+        let text = std::fs::read_to_string(entry.path())?;
+        let name = entry.file_name().into_string().unwrap_or_default();
+        std::fs::write(units.join(&name), &text)?;
+        let lines = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("ExecStart"));
+        for words in lines.filter_map(|line| line.split_once('=')) {
+            let mut words = words.1.split_whitespace();
+            let program = words.next().context("a unit starts nothing")?;
+            let program = Path::new(program).file_name().context("no program")?;
+            // What it is told it has to know.
+            let built = place.program(&program.to_string_lossy())?;
+            Ran::good(Command::new(&built).args(words).arg("--help"))?;
+            // A link would lead out of the root.
+            let stand_in = programs.join(program);
+            std::fs::write(&stand_in, "#!/bin/sh\n")?;
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(&stand_in, open)?;
+        }
+        let unit = name.replace("@.", "@1.");
+        let ran = systemd(&root, &VERIFY, &unit)?;
+        ensure!(ran.status.success(), "{name}: {}{}", ran.stdout, ran.stderr);
+        let threshold = format!("--threshold={EXPOSURE_MAX}");
+        let security = ["security", "--offline=true", &threshold];
+        let ran = systemd(&root, &security, &name)?;
+        ensure!(ran.status.success(), "{name}: {}{}", ran.stdout, ran.stderr);
+        // A check that cannot fail is none.
+        std::fs::write(units.join(&name), text.replace("\nRestart=", "\nRestarts="))?;
+        let ran = systemd(&root, &VERIFY, &unit)?;
+        ensure!(!ran.status.success(), "{name}: a mistake passes");
+        let open = text
+            .replace("\nSystemCallFilter=", "\n#")
+            .replace("\nProtectSystem=", "\n#");
+        std::fs::write(
+            units.join(&name),
+            open.replace("\nCapabilityBoundingSet=", "\n#"),
+        )?;
+        let ran = systemd(&root, &security, &name)?;
+        ensure!(!ran.status.success(), "{name}: an open unit passes");
+        seen += 1;
+    }
+    ensure!(seen == 3, "{seen} units");
+    Ok(())
 }

@@ -48,6 +48,34 @@ fn sell(office: &Caller, trip: u64, (from, to): (&str, &str), key: &str) -> Resu
     sold.good()
 }
 
+/// A running bus that knows its trip, enrolled by one process and in contact with another.
+fn bus_of(place: &Place, (enrols, quic): (&Hub, &str), trip: u64) -> Result<Edge> {
+    let number = trip.to_string();
+    let words = ["--name", "bus", "--kind", "onboard", "--trip", &number];
+    let code = enrols.code(quic, &words)?;
+    let mut bus = Edge::enrol(place, "mwimule-driver", "bus", &code)?;
+    bus.start()?;
+    until("the bus to know its trip", DEADLINE, || {
+        let knows = bus.knows(trip)?;
+        Ok(knows.then_some(()).ok_or_else(|| "not yet".to_owned()))
+    })?;
+    Ok(bus)
+}
+
+/// Waits until a ticket that another process sold is on the bus's list.
+fn until_listed(bus: &Edge, (trip, qr): (u64, &str)) -> Result<()> {
+    until(
+        "the bus to list what another process sold",
+        DEADLINE,
+        || {
+            let body = json!({"trip": trip, "text": qr});
+            let told = bus.caller()?.post("/explain", &body)?;
+            let listed = told.body["answer"] == "valid";
+            Ok(listed.then_some(()).ok_or_else(|| told.body.to_string()))
+        },
+    )
+}
+
 #[test]
 fn what_one_process_does_reaches_a_node_and_a_session_at_another() -> Result<()> {
     story(|place| {
@@ -70,28 +98,11 @@ fn what_one_process_does_reaches_a_node_and_a_session_at_another() -> Result<()>
         let ready = rest.internal().fetch("/readyz?verbose")?;
         ensure!(ready["ready"] == true, "{ready}");
         let trip = api.trips_from("LUN")?.swap_remove(0);
-        let number = trip.id.to_string();
-        let words = ["--name", "bus", "--kind", "onboard", "--trip", &number];
-        let code = api.code(rest.quic(), &words)?;
-        let mut bus = Edge::enrol(place, "mwimule-driver", "bus", &code)?;
-        bus.start()?;
-        until("the bus to know its trip", DEADLINE, || {
-            let knows = bus.knows(trip.id)?;
-            Ok(knows.then_some(()).ok_or_else(|| "not yet".to_owned()))
-        })?;
+        let mut bus = bus_of(place, (&api, rest.quic()), trip.id)?;
         let (from, to) = (&trip.stops[0], &trip.stops[1]);
         let sold = sell(&api.office(), trip.id, (from, to), "first")?;
         let qr = text(&list(&sold, "tickets")?[0], "qr")?;
-        until(
-            "the bus to list what another process sold",
-            DEADLINE,
-            || {
-                let body = json!({"trip": trip.id, "text": qr});
-                let told = bus.caller()?.post("/explain", &body)?;
-                let listed = told.body["answer"] == "valid";
-                Ok(listed.then_some(()).ok_or_else(|| told.body.to_string()))
-            },
-        )?;
+        until_listed(&bus, (trip.id, &qr))?;
         let node = text(&api.rows("/nodes")?[0], "node")?;
         api.command(&["node", "revoke", "--node", &node])?;
         until("a revoked bus to be cut off", DEADLINE, || {
@@ -119,24 +130,11 @@ fn a_process_that_joins_an_embedded_database_hears_what_its_owner_does() -> Resu
         let mut joined = beside(place, "joined", &shared, &[("MWIMULE_ROLES", "sync")])?;
         joined.start()?;
         let trip = owner.trips_from("LUN")?.swap_remove(0);
-        let number = trip.id.to_string();
-        let words = ["--name", "bus", "--kind", "onboard", "--trip", &number];
-        let code = owner.code(joined.quic(), &words)?;
-        let mut bus = Edge::enrol(place, "mwimule-driver", "bus", &code)?;
-        bus.start()?;
-        until("the bus to know its trip", DEADLINE, || {
-            let knows = bus.knows(trip.id)?;
-            Ok(knows.then_some(()).ok_or_else(|| "not yet".to_owned()))
-        })?;
+        let mut bus = bus_of(place, (&owner, joined.quic()), trip.id)?;
         let (from, to) = (&trip.stops[0], &trip.stops[1]);
         let sold = sell(&owner.office(), trip.id, (from, to), "first")?;
         let qr = text(&list(&sold, "tickets")?[0], "qr")?;
-        until("the bus to list what the owner sold", DEADLINE, || {
-            let body = json!({"trip": trip.id, "text": qr});
-            let told = bus.caller()?.post("/explain", &body)?;
-            let listed = told.body["answer"] == "valid";
-            Ok(listed.then_some(()).ok_or_else(|| told.body.to_string()))
-        })?;
+        until_listed(&bus, (trip.id, &qr))?;
         bus.stop()?;
         joined.stop()?;
         owner.stop()

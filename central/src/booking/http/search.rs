@@ -11,6 +11,7 @@ use crate::booking::search::{self, Call, Found, NoSearch, Offer, Place};
 use crate::clock;
 use crate::http::extract::{Asked, parsed};
 use crate::http::{Api, Problem};
+use crate::views::not_bookable;
 
 /// The longest name of a place, in characters.
 const PLACE_CHARS_MAX: usize = 100;
@@ -92,9 +93,15 @@ pub struct DepartureView {
     /// `scheduled`, `boarding` or `departed`.
     #[schema(example = "scheduled")]
     state: String,
-    /// Seats that are free all the way.
+    /// Seats that are free all the way; 0 while it is not sold.
     #[schema(example = 31)]
     seats_left: i64,
+    /// Why it is not sold online at the moment; absent where it is. `trip-frozen`: the booking
+    /// system was restored and waits until stations and buses have told which seats they hold.
+    /// Ask again later; stations sell from their own meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "trip-frozen")]
+    not_bookable: Option<&'static str>,
     /// What all passengers pay, in minor units; absent where no such ticket is sold.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 35000)]
@@ -117,6 +124,10 @@ pub struct ConnectionView {
     duration_min: i64,
     /// The fewer of the two buses' seats.
     seats_left: i64,
+    /// Why one of the buses is not sold online at the moment; absent where both are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "trip-frozen")]
+    not_bookable: Option<&'static str>,
     /// What all passengers pay for both, in minor units.
     #[serde(skip_serializing_if = "Option::is_none")]
     price_minor: Option<i64>,
@@ -276,6 +287,7 @@ fn view(found: Found) -> SearchView {
             delay_min: r.delay_ms / 60_000,
             state: r.state.clone(),
             seats_left: offer.seats_left,
+            not_bookable: not_bookable(r.frozen),
             price_minor: offer.price.map(|p| p.0),
             currency: r.currency.to_string(),
         }
@@ -290,6 +302,7 @@ fn view(found: Found) -> SearchView {
                 wait_min: minutes(&first.ride.to, &second.ride.from),
                 duration_min: minutes(&first.ride.from, &second.ride.to),
                 seats_left: first.seats_left.min(second.seats_left),
+                not_bookable: not_bookable(first.ride.frozen || second.ride.frozen),
                 price_minor: first.price.zip(second.price).map(|(a, b)| a.0 + b.0),
                 rides: vec![ride(first), ride(second)],
             })

@@ -67,6 +67,8 @@ pub(in crate::booking) struct Ride {
     pub(in crate::booking) seat_count: i32,
     pub(in crate::booking) state: String,
     pub(in crate::booking) delay_ms: i64,
+    /// Its pool sells nothing until a restored hub has heard every device.
+    pub(in crate::booking) frozen: bool,
     pub(in crate::booking) currency: Currency,
     pub(in crate::booking) fare_table: String,
     pub(in crate::booking) from: Call,
@@ -113,7 +115,7 @@ pub(in crate::booking) async fn rides(
             Ends::Both | Ends::Begin => sqlx::query_as!(
                 RideRow,
                 r#"SELECT t.operator_id, t.trip_id, t.route_code, t.route, t.headsign, t.seat_count,
-                   t.state, t.delay_ms, t.currency, t.fare_table_id,
+                   t.state, t.delay_ms, t.frozen, t.currency, t.fare_table_id,
                    a.stop_code AS from_code, a.seq AS from_seq, a.zone AS from_zone,
                    a.departs_at_ms, b.stop_code AS to_code, b.seq AS to_seq, b.zone AS to_zone,
                    b.arrives_at_ms
@@ -140,7 +142,7 @@ pub(in crate::booking) async fn rides(
             Ends::End => sqlx::query_as!(
                 RideRow,
                 r#"SELECT t.operator_id, t.trip_id, t.route_code, t.route, t.headsign, t.seat_count,
-                   t.state, t.delay_ms, t.currency, t.fare_table_id,
+                   t.state, t.delay_ms, t.frozen, t.currency, t.fare_table_id,
                    a.stop_code AS from_code, a.seq AS from_seq, a.zone AS from_zone,
                    a.departs_at_ms, b.stop_code AS to_code, b.seq AS to_seq, b.zone AS to_zone,
                    b.arrives_at_ms
@@ -172,6 +174,7 @@ struct RideRow {
     seat_count: i32,
     state: String,
     delay_ms: i64,
+    frozen: bool,
     currency: String,
     fare_table_id: String,
     from_code: String,
@@ -217,6 +220,7 @@ impl RideRow {
             seat_count: self.seat_count,
             state: self.state,
             delay_ms: self.delay_ms,
+            frozen: self.frozen,
             fare_table: self.fare_table_id,
         })
     }
@@ -287,12 +291,20 @@ pub(in crate::booking) async fn behind(conn: &mut PgConnection) -> Result<Vec<Co
     Ok(rows.into_iter().map(CompanyId).collect())
 }
 
+/// A trip as it is to be laid out.
+pub(in crate::booking) struct Standing {
+    facts: TripFacts,
+    state: String,
+    delay_ms: i64,
+    frozen: bool,
+}
+
 /// Some of a company's trips that search is behind on, no longer so once this commits. Those that
 /// somebody else is at are left out.
 pub(in crate::booking) async fn take_behind(
     tx: &mut TenantTx,
     most: i64,
-) -> Result<Vec<(TripFacts, String, i64)>, DbError> {
+) -> Result<Vec<Standing>, DbError> {
     let ids = sqlx::query_scalar!(
         "DELETE FROM search_dirty WHERE trip_id IN (
              SELECT trip_id FROM search_dirty WHERE operator_id = $1
@@ -304,8 +316,9 @@ pub(in crate::booking) async fn take_behind(
     .fetch_all(tx.conn())
     .await?;
     let rows = sqlx::query!(
-        "SELECT trip_id, body, route_code, boarding_closes_ms, state, delay_ms FROM trip
-         WHERE company_id = $1 AND trip_id = ANY($2)",
+        r#"SELECT trip_id, body, route_code, boarding_closes_ms, state, delay_ms,
+                  frozen_by IS NOT NULL AS "frozen!" FROM trip
+           WHERE company_id = $1 AND trip_id = ANY($2)"#,
         tx.company().0,
         &ids
     )
@@ -313,34 +326,37 @@ pub(in crate::booking) async fn take_behind(
     .await?;
     rows.into_iter()
         .map(|r| {
-            let facts = facts_of(r.trip_id, &r.body, r.route_code, r.boarding_closes_ms)?;
-            Ok((facts, r.state, r.delay_ms))
+            Ok(Standing {
+                facts: facts_of(r.trip_id, &r.body, r.route_code, r.boarding_closes_ms)?,
+                state: r.state,
+                delay_ms: r.delay_ms,
+                frozen: r.frozen,
+            })
         })
         .collect()
 }
 
 /// Lays trips out for search.
-pub(in crate::booking) async fn put(
-    tx: &mut TenantTx,
-    trips: &[(TripFacts, String, i64)],
-) -> Result<(), DbError> {
+pub(in crate::booking) async fn put(tx: &mut TenantTx, trips: &[Standing]) -> Result<(), DbError> {
     let company = tx.company().0;
-    let ids: Vec<i64> = trips.iter().map(|t| t.0.trip.id.0 as i64).collect();
-    let text =
-        |f: fn(&TripFacts) -> String| -> Vec<String> { trips.iter().map(|t| f(&t.0)).collect() };
+    let ids: Vec<i64> = trips.iter().map(|t| t.facts.trip.id.0 as i64).collect();
+    let text = |f: fn(&TripFacts) -> String| -> Vec<String> {
+        trips.iter().map(|t| f(&t.facts)).collect()
+    };
     sqlx::query!(
         "INSERT INTO search_trip (trip_id, operator_id, route_code, route, headsign, seat_count,
-             state, delay_ms, currency, fare_table_id)
+             state, delay_ms, currency, fare_table_id, frozen)
          SELECT w.id, $1, w.route_code, w.route, w.headsign, w.seats, w.state, w.delay, w.currency,
-             w.fares
+             w.fares, w.frozen
          FROM UNNEST($2::bigint[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[],
-             $8::bigint[], $9::text[], $10::text[])
-             AS w(id, route_code, route, headsign, seats, state, delay, currency, fares)
+             $8::bigint[], $9::text[], $10::text[], $11::boolean[])
+             AS w(id, route_code, route, headsign, seats, state, delay, currency, fares, frozen)
          ON CONFLICT (trip_id) DO UPDATE
          SET route_code = EXCLUDED.route_code, route = EXCLUDED.route,
              headsign = EXCLUDED.headsign, seat_count = EXCLUDED.seat_count,
              state = EXCLUDED.state, delay_ms = EXCLUDED.delay_ms,
-             currency = EXCLUDED.currency, fare_table_id = EXCLUDED.fare_table_id",
+             currency = EXCLUDED.currency, fare_table_id = EXCLUDED.fare_table_id,
+             frozen = EXCLUDED.frozen",
         company,
         &ids,
         &text(|t| t.route_code.clone()),
@@ -348,19 +364,20 @@ pub(in crate::booking) async fn put(
         &text(|t| t.trip.headsign.clone()),
         &trips
             .iter()
-            .map(|t| i32::from(t.0.trip.seat_count))
+            .map(|t| i32::from(t.facts.trip.seat_count))
             .collect::<Vec<_>>(),
-        &trips.iter().map(|t| t.1.clone()).collect::<Vec<_>>(),
-        &trips.iter().map(|t| t.2).collect::<Vec<_>>(),
+        &trips.iter().map(|t| t.state.clone()).collect::<Vec<_>>(),
+        &trips.iter().map(|t| t.delay_ms).collect::<Vec<_>>(),
         &text(|t| t.trip.currency.to_string()),
-        &text(|t| t.trip.fare_table.clone())
+        &text(|t| t.trip.fare_table.clone()),
+        &trips.iter().map(|t| t.frozen).collect::<Vec<_>>()
     )
     .execute(tx.conn())
     .await?;
     let (mut of, mut seqs, mut codes, mut zones, mut days) =
         (vec![], vec![], vec![], vec![], vec![]);
     let (mut arrives, mut departs, mut closes) = (vec![], vec![], vec![]);
-    for (facts, _, _) in trips {
+    for Standing { facts, .. } in trips {
         for (seq, stop) in facts.trip.stops.iter().enumerate() {
             let Some(day) = stop.departs.local_date(&stop.zone) else {
                 continue;

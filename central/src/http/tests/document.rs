@@ -27,6 +27,24 @@ fn is_text(value: &Value) -> bool {
 }
 
 #[test]
+fn every_area_stands_in_the_guide() {
+    let guide = include_str!("../../../../docs/api.md");
+    let rows: Vec<&str> = guide.lines().filter(|l| l.starts_with("| `")).collect();
+    let mut missing = BTreeSet::new();
+    for (_, _, operation) in operations(&openapi()) {
+        let tag = operation["tags"][0].as_str().unwrap().to_owned();
+        let cell = |row: &&str| {
+            let tags = row.split(" | ").next().unwrap_or_default();
+            tags.contains(&format!("`{tag}`"))
+        };
+        if !rows.iter().any(cell) {
+            missing.insert(tag);
+        }
+    }
+    assert!(missing.is_empty(), "add to docs/api.md: {missing:?}");
+}
+
+#[test]
 fn every_operation_says_what_it_is_takes_and_answers() {
     let document = openapi();
     assert_eq!(document["openapi"].as_str().map(|v| &v[..3]), Some("3.1"));

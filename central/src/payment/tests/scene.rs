@@ -22,14 +22,15 @@ use crate::worker;
 
 pub const TOTAL: i64 = 30_000;
 pub const PHONE: &str = "+260970000001";
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Scene {
     pub test: TestDb,
     pub company: TestCompany,
     pub momo: sim_momo::Momo,
     pub card: sim_card::Card,
-    trip: i64,
+    pub api: Api,
+    pub trip: i64,
     base: String,
     token: String,
     client: reqwest::Client,
@@ -112,13 +113,14 @@ impl Scene {
         let web = router(api.clone());
         let serving = vec![
             tokio::spawn(async move { axum::serve(listener, web).await.unwrap() }),
-            tokio::spawn(worker::work(api, stopping)),
+            tokio::spawn(worker::work(api.clone(), stopping)),
         ];
         Self {
             test,
             company,
             momo,
             card,
+            api,
             trip,
             base,
             token,

@@ -368,3 +368,19 @@ pub async fn resend(
     .await?;
     Ok(done.rows_affected() > 0)
 }
+
+/// Deletes deliveries from before a moment that have ended, the oldest first. How many.
+pub(crate) async fn prune(tx: &mut TenantTx, before: Instant, most: i64) -> Result<u64, DbError> {
+    let done = sqlx::query!(
+        "DELETE FROM webhook_delivery WHERE company_id = $1 AND delivery_no IN (
+             SELECT delivery_no FROM webhook_delivery
+             WHERE company_id = $1 AND created_at_ms < $2 AND next_try_at_ms IS NULL
+             ORDER BY created_at_ms LIMIT $3 FOR UPDATE SKIP LOCKED)",
+        tx.company().0,
+        before.0,
+        most
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}

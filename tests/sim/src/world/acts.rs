@@ -121,19 +121,14 @@ impl World {
         self.truth.hand_out(
             ticket.id,
             Held {
-                qr: ticket.qr.clone(),
                 code: ticket.code.map(|code| code.to_string()),
-                trip: ticket.trip,
-                seat: claim.seat,
-                under: claim.layout_version,
-                legs: ticket.legs,
-                node: Some(index),
                 void: ticket.void,
-                void_excused: false,
-                excused: false,
-                lost: false,
-                let_on: false,
-                forgotten: false,
+                ..Held::new(
+                    ticket.qr.clone(),
+                    (ticket.trip, ticket.legs),
+                    (claim.seat, claim.layout_version),
+                    Some(index),
+                )
             },
         );
     }
@@ -364,21 +359,7 @@ impl World {
         };
         self.hub.disk.tickets.insert(claim.id, stored);
         self.hub.list(claim.id);
-        let held = Held {
-            qr: ticket.to_qr(),
-            code: None,
-            trip: id,
-            seat,
-            under: layout_version,
-            legs,
-            node: None,
-            void: false,
-            void_excused: false,
-            excused: false,
-            lost: false,
-            let_on: false,
-            forgotten: false,
-        };
+        let held = Held::new(ticket.to_qr(), (id, legs), (seat, layout_version), None);
         self.truth.hand_out(claim.id, held);
         self.announce();
         Some(claim.id)
