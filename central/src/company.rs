@@ -12,6 +12,7 @@ pub(crate) mod records;
 mod routes;
 mod rules;
 mod settings;
+mod shapes;
 mod stations;
 mod stops;
 mod timetable;

@@ -23,7 +23,7 @@ pub enum Misplaced {
     #[error("two stops need a place in degrees before a line can lead along them")]
     NoPlaces,
     /// Too far from it.
-    #[error("its stop {stop} is {off_m} m beside the line, and {STOP_OFF_M_MAX} m are the most")]
+    #[error("it is {off_m} m beside the line, and {STOP_OFF_M_MAX} m are the most")]
     Beside {
         /// Which, from 0.
         stop: usize,
@@ -32,12 +32,22 @@ pub enum Misplaced {
     },
     /// On it, but not behind the stop before.
     #[error(
-        "the line does not come by its stop {stop} behind the one before: turn it around, or draw the whole way"
+        "the line does not come by it behind the stop before: turn the line around, or draw the whole way"
     )]
     OutOfOrder {
         /// Which, from 0.
         stop: usize,
     },
+}
+
+impl Misplaced {
+    /// Which stop it is about, from 0.
+    pub const fn stop(self) -> Option<usize> {
+        match self {
+            Self::NoPlaces => None,
+            Self::Beside { stop, .. } | Self::OutOfOrder { stop } => Some(stop),
+        }
+    }
 }
 
 /// A way to place the stops up to one: how far along it is, what it costs, on which piece the
