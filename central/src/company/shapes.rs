@@ -214,7 +214,7 @@ async fn placed(
         let remedy = "give the route its stops first: the road leads along them";
         return Err(wrong("stops", "the route has no stops", remedy));
     }
-    let known = db::shapes::places(tx, &codes).await?;
+    let known = db::shapes::stop_places(tx, &codes).await?;
     let places: Vec<Option<Place>> = codes.iter().map(|code| known.get(code).copied()).collect();
     Way::stops_along_m(road, &places, &[]).map_err(|error| {
         let stop = error.stop().and_then(|stop| codes.get(stop));

@@ -1,11 +1,12 @@
 //! The rows of tracking.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use domain::codec::{from_cbor, to_cbor};
 use domain::ids::{CompanyId, NodeId, StopSeq, TicketId, TripId};
 use domain::time::Instant;
-use domain::tracking::{Fix, Place, Seen, Track, blend_leg};
+use domain::tracking::{Fix, Route, Seen, Track, blend_leg};
 use domain::trip::Trip;
 use uuid::Uuid;
 
@@ -149,23 +150,13 @@ async fn complete(
         let trip: Trip = from_cbor(&row.body).map_err(damaged)?;
         trips.push((row, trip));
     }
-    let codes: Vec<String> = trips
-        .iter()
-        .flat_map(|(_, trip)| trip.stops.iter().map(|stop| stop.code.0.clone()))
-        .collect();
-    let places = places(tx, &codes).await?;
     let routes: Vec<String> = trips
         .iter()
         .map(|(row, _)| row.route_code.clone())
         .collect();
     let legs = legs(tx, &routes).await?;
     let company = tx.company();
-    let stops = trips.iter().map(|(row, trip)| {
-        let codes = trip.stops.iter().map(|s| s.code.clone());
-        let stops = trip.stops.iter().map(|s| places.get(&s.code.0).copied());
-        (row.route_code.as_str(), codes.collect(), stops.collect())
-    });
-    let ways = roads::ways(tx, roads, stops.collect()).await?;
+    let ways = ways(tx, roads, &trips).await?;
     let all = trips.into_iter().zip(ways).map(|((row, trip), way)| {
         let legs_ms = trip.stops.windows(2).map(|pair| match pair {
             [from, to] => {
@@ -208,19 +199,22 @@ async fn complete(
     all.collect()
 }
 
-async fn places(tx: &mut TenantTx, codes: &[String]) -> Result<BTreeMap<String, Place>, DbError> {
-    let rows = sqlx::query!(
-        r#"SELECT stop_code, lat AS "lat!", lon AS "lon!" FROM stop
-           WHERE company_id = $1 AND stop_code = ANY($2) AND lat IS NOT NULL AND lon IS NOT NULL"#,
-        tx.company().0,
-        codes
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    let places = rows
-        .into_iter()
-        .filter_map(|r| Some((r.stop_code, Place::of_degrees(r.lat, r.lon)?)));
-    Ok(places.collect())
+async fn ways(
+    tx: &mut TenantTx,
+    roads: &Roads,
+    trips: &[(TripRow, Trip)],
+) -> Result<Vec<Arc<Route>>, DbError> {
+    let codes: Vec<String> = trips
+        .iter()
+        .flat_map(|(_, trip)| trip.stops.iter().map(|stop| stop.code.0.clone()))
+        .collect();
+    let places = crate::company::stop_places(tx, &codes).await?;
+    let stops = trips.iter().map(|(row, trip)| {
+        let codes = trip.stops.iter().map(|s| s.code.clone());
+        let stops = trip.stops.iter().map(|s| places.get(&s.code.0).copied());
+        (row.route_code.as_str(), codes.collect(), stops.collect())
+    });
+    roads::ways(tx, roads, stops.collect()).await
 }
 
 /// The versions of roads, by pattern.

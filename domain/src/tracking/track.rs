@@ -205,7 +205,9 @@ impl Track {
         };
         let window_m = (window_m.0.max(0.0), window_m.1.min(length_m));
         if let Some(along_m) = route.seek(&bus, window_m) {
-            self.come_to(along_m.max(from_m), fix.at);
+            // Before its first fix on the road its progress was measured otherwise, if at all.
+            let least_m = since_ms.map_or(0.0, |_| from_m);
+            self.come_to(along_m.max(least_m), fix.at);
             return true;
         }
         let Some(elsewhere_m) = route.seek(&bus, (0.0, length_m)) else {

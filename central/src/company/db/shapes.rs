@@ -106,7 +106,7 @@ pub(in crate::company) async fn put(tx: &mut TenantTx, shape: &PlanShape) -> Res
 }
 
 /// Where stops are, of those whose place is known.
-pub(in crate::company) async fn places(
+pub(crate) async fn stop_places(
     tx: &mut TenantTx,
     codes: &[String],
 ) -> Result<BTreeMap<String, Place>, DbError> {
