@@ -12,6 +12,7 @@ pub(crate) mod records;
 mod routes;
 mod rules;
 mod settings;
+mod shapes;
 mod stations;
 mod stops;
 mod timetable;
@@ -21,6 +22,7 @@ pub use admin::{
     CompanyError, NewCompany, NewToken, TOKEN_PREFIX, company_named, create, create_token,
 };
 pub use buses::{Bus, BusState};
+pub(crate) use db::shapes::stop_places;
 pub use db::{caller_of_token, company_of_trip, find_by_name, zone_and_currency};
 pub(crate) use db::{fares_of, layout_of, lock_settings, zone_of};
 pub use layouts::{Deck, Generator, LayoutView, LayoutWish, Place, SeatWord, VersionView};

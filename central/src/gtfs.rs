@@ -31,7 +31,9 @@ pub use error::GtfsError;
 pub use feed::Feed;
 pub use layout::BUILT_IN_LAYOUT;
 pub(crate) use layout::{as_rows as layout_rows, attributes_by_place, parse as read_layout};
-pub use plan::{Call, PatternKey, Plan, PlanCompany, PlanPattern, PlanRoute, PlanRun, PlanStop};
+pub use plan::{
+    Call, PatternKey, Plan, PlanCompany, PlanPattern, PlanRoute, PlanRun, PlanShape, PlanStop,
+};
 pub use report::{
     FileOutcome, FileState, LineOutcome, Note, Outcome, PlanSize, Report, TripCounts, TripOutcome,
 };

@@ -18,6 +18,7 @@ mod jobs;
 mod known;
 mod links;
 pub mod live;
+mod roads;
 mod settings;
 mod tracker;
 mod view;

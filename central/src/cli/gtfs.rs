@@ -226,6 +226,7 @@ fn summary(report: &Report, applied: Option<&Applied>) -> String {
     lines.push(row("layouts", applied.layouts));
     lines.push(row("fare tables", applied.fare_tables));
     lines.push(row("routes", applied.routes));
+    lines.push(row("shapes", applied.shapes));
     let trips = applied.trips;
     let three = company::Counts {
         created: trips.created,

@@ -5,6 +5,7 @@ pub(super) mod layouts;
 pub(super) mod network;
 pub(super) mod routes;
 pub(super) mod settings;
+pub(super) mod shapes;
 pub(super) mod stations;
 pub(super) mod stops;
 

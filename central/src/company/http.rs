@@ -8,6 +8,7 @@ mod layouts;
 mod routes;
 mod rows;
 mod settings;
+mod shape;
 mod stations;
 mod stops;
 
@@ -36,6 +37,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(layouts::versions))
         .routes(routes!(layouts::version))
         .merge(csv::routes())
+        .merge(shape::routes())
         .routes(routes!(gtfs::export))
 }
 

@@ -72,6 +72,8 @@ pub struct Applied {
     pub fare_tables: Counts,
     /// Routes.
     pub routes: Counts,
+    /// Roads of stop sequences; those that the feed does not draw stay.
+    pub shapes: Counts,
     /// Trips of the window.
     pub trips: TripChanges,
     /// One entry per kept trip.
@@ -136,6 +138,7 @@ pub async fn apply(db: &Db, company: CompanyId, plan: &Plan) -> Result<Applied, 
     let layouts = write_layouts(&mut tx, plan, &mut applied, &mut news).await?;
     write_fares(&mut tx, plan, &mut applied, &mut news).await?;
     applied.routes = db::upsert_routes(&mut tx, &plan.routes).await?;
+    applied.shapes = db::shapes::upsert(&mut tx, &plan.shapes).await?;
     write_route_stops(&mut tx, plan).await?;
     let network = Network::of(plan, &layouts);
     write_trips(&mut tx, plan, &network, &mut applied, &mut news).await?;

@@ -5,6 +5,7 @@
 
 mod calendar;
 mod files;
+mod shapes;
 mod trips;
 mod zipped;
 
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use domain::fare::FareTable;
 use domain::layout::SeatLayout;
 use domain::time::{ServiceDate, Zone};
+use domain::tracking::Line;
 use domain::trip::Trip;
 
 use crate::company::{Route, Stop};
@@ -33,8 +35,19 @@ pub struct Network {
     pub fare_tables: Vec<FareTable>,
     /// By code.
     pub routes: Vec<Route>,
+    /// By stop sequence: the name of its pattern.
+    pub shapes: BTreeMap<String, NetworkShape>,
     /// The trips of the days asked for, without the cancelled.
     pub trips: Vec<NetworkTrip>,
+}
+
+/// The road of a stop sequence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetworkShape {
+    /// Its line.
+    pub line: Line,
+    /// How far along it each stop is, in metres; absent for stops without a place.
+    pub stops_along_m: Vec<Option<u32>>,
 }
 
 /// Who runs the network.

@@ -3,6 +3,7 @@
 
 mod fare_files;
 mod network;
+mod shapes;
 mod timetable;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use super::own::{self, Own};
 use super::report::{FileState, Note, Recorder};
 use super::source::Source;
 use super::table::{FileSpec, Table};
+
+pub(super) use shapes::{Shape, Shapes};
 
 const FEED_INFO: FileSpec = FileSpec {
     name: "feed_info.txt",
@@ -39,6 +42,7 @@ pub struct Feed {
     pub(super) fares: Fares,
     pub(super) layouts: Layouts,
     pub(super) own: Own,
+    pub(super) shapes: Shapes,
 }
 
 #[derive(Debug, Clone)]
@@ -79,6 +83,8 @@ pub(super) struct TripRow {
     pub(super) route_id: String,
     pub(super) service_id: String,
     pub(super) headsign: String,
+    /// `shape_id`, may be empty.
+    pub(super) shape_id: String,
     /// Why the row cannot be used at all.
     pub(super) fault: Option<Note>,
 }
@@ -101,6 +107,16 @@ pub(super) struct StopTime {
     pub(super) departs_s: Option<u32>,
     pub(super) board: bool,
     pub(super) alight: bool,
+    /// `shape_dist_traveled`, in millionths of the feed's unit.
+    pub(super) distance: Option<i64>,
+}
+
+impl StopTime {
+    /// Whether two lines say the same of the call; how exact a distance is written tells nothing.
+    pub(super) fn is_same_call(&self, other: &Self) -> bool {
+        let call = |s: &Self| (s.sequence, s.arrives_s, s.departs_s, s.board, s.alight);
+        call(self) == call(other) && self.stop_id == other.stop_id
+    }
 }
 
 /// The headways of one trip.
@@ -155,6 +171,8 @@ impl Feed {
             let version = row.get("feed_version");
             (!version.is_empty()).then(|| version.to_owned())
         });
+        // After the others: a feed of large shapes is short of nothing else.
+        let shapes = shapes::read(source, recorder, &trips, &own);
         note_other_files(source, recorder)?;
         Ok(Self {
             version,
@@ -168,6 +186,7 @@ impl Feed {
             fares,
             layouts,
             own,
+            shapes,
         })
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Judged {
     pub(super) stops: Vec<StopCode>,
     /// Each run's stable name with its calls: one, or one per headway departure.
     pub(super) runs: Vec<(String, Vec<Call>)>,
+    /// How far along its shape each stop is, in millionths of the feed's unit.
+    pub(super) distances: Vec<Option<i64>>,
     pub(super) mends: Vec<Note>,
     pub(super) remarks: Vec<Note>,
 }
@@ -95,10 +97,18 @@ pub(super) fn judge(
         );
         remarks.push(Note::new("comes_back", text));
     }
+    if feed.shapes.lacks(&trip.shape_id) {
+        let text = format!(
+            "shapes.txt has no usable shape {}; the trip is followed along another or straight lines",
+            quote(&trip.shape_id)
+        );
+        remarks.push(Note::new("unknown_shape", text));
+    }
     let runs = runs_of(feed, trip, calls, &mut mends)?;
     Ok(Judged {
         stops,
         runs,
+        distances: rows.iter().map(|row| row.distance).collect(),
         mends,
         remarks,
     })

@@ -18,7 +18,7 @@ use crate::company::{RouteStop, stops_fault};
 const ROUTES: FileSpec = FileSpec {
     name: "mwimule_routes.txt",
     required: &["route_id", "fare_table"],
-    optional: &[],
+    optional: &["shape_id"],
 };
 
 const ROUTE_STOPS: FileSpec = FileSpec {
@@ -61,6 +61,8 @@ pub(super) struct Own {
     /// The fare table of each route that the feed vouches for.
     pub(super) routes: BTreeMap<String, String>,
     pub(super) route_stops: BTreeMap<String, Vec<RouteStop>>,
+    /// The shape of a route's own stops.
+    pub(super) route_shapes: BTreeMap<String, String>,
     pub(super) fare_tables: BTreeMap<String, FareTable>,
     /// The run of a trip, where it is not its id.
     pub(super) runs: BTreeMap<String, String>,
@@ -89,6 +91,10 @@ pub(super) fn read(
             continue;
         }
         own.routes.insert(route.to_owned(), fares.to_owned());
+        let shape = row.get("shape_id");
+        if !shape.is_empty() {
+            own.route_shapes.insert(route.to_owned(), shape.to_owned());
+        }
     }
     if let Some(table) = Table::optional(source, &ROUTE_STOPS, recorder)? {
         own.route_stops = read_stops(&table, stops, &own.routes, recorder);

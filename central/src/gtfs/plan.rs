@@ -1,6 +1,7 @@
 //! What is to be written: the network, its patterns and the runs on their service days.
 
 mod build;
+mod shapes;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -105,6 +106,19 @@ pub struct PlanPattern {
     pub stops: Vec<StopCode>,
 }
 
+/// The road of a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanShape {
+    /// Its pattern.
+    pub pattern: PatternKey,
+    /// The pattern's route.
+    pub route_id: String,
+    /// An encoded polyline with five decimals.
+    pub line: String,
+    /// How far along it each stop of the pattern is, in metres; absent for stops without a place.
+    pub stops_along_m: Vec<Option<u32>>,
+}
+
 /// A run's call at one stop of its pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
@@ -160,6 +174,8 @@ pub struct Plan {
     pub routes: Vec<PlanRoute>,
     /// By key.
     pub patterns: Vec<PlanPattern>,
+    /// By pattern; not every pattern has one.
+    pub shapes: Vec<PlanShape>,
     /// By pattern and run.
     pub runs: Vec<PlanRun>,
 }
@@ -177,6 +193,7 @@ impl Plan {
             stops: self.stops.len(),
             routes: self.routes.len(),
             patterns: self.patterns.len(),
+            shapes: self.shapes.len(),
             departures: self.trips().count(),
             fares: self.fare_tables.iter().map(|t| t.rows.len()).sum(),
             layouts: self.layouts.len(),

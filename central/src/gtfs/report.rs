@@ -138,6 +138,8 @@ pub struct PlanSize {
     pub routes: usize,
     /// Distinct stop sequences.
     pub patterns: usize,
+    /// Stop sequences whose road is known.
+    pub shapes: usize,
     /// Departures with a service date inside the window.
     pub departures: usize,
     /// Prices: one per fare table, stop pair and passenger class.

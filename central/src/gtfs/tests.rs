@@ -3,6 +3,7 @@
 mod faults;
 mod faulty;
 mod identity;
+mod shapes;
 mod zambia;
 
 use std::fs;

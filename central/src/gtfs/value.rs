@@ -6,6 +6,8 @@ use jiff::civil::Date;
 
 /// The latest time after a service day's start, in hours.
 const HOURS_MAX: u32 = 240;
+/// The farthest along a shape, in whatever unit.
+const DISTANCE_MAX: f64 = 1e9;
 /// The most digits of a price before its decimal point.
 const PRICE_DIGITS_MAX: usize = 10;
 
@@ -114,6 +116,13 @@ pub(super) fn degrees(text: &str, limit: f64) -> Option<f64> {
     text.parse::<f64>()
         .ok()
         .filter(|v| v.is_finite() && v.abs() <= limit)
+}
+
+/// A distance along a shape in millionths of the feed's unit, never negative.
+pub(super) fn distance(text: &str) -> Option<i64> {
+    let distance = text.parse::<f64>().ok()?;
+    let fits = (0.0..=DISTANCE_MAX).contains(&distance);
+    fits.then(|| (distance * 1e6).round() as i64)
 }
 
 /// A time zone; the flag says that an old name was replaced.

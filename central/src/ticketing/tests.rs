@@ -1,5 +1,6 @@
 //! Leases and owners of seats on a real database.
 
+mod index;
 mod owners;
 
 use domain::ids::TripId;

@@ -1,16 +1,18 @@
 //! The rows of tracking.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use domain::codec::{from_cbor, to_cbor};
 use domain::ids::{CompanyId, NodeId, StopSeq, TicketId, TripId};
 use domain::time::Instant;
-use domain::tracking::{Fix, Place, Route, Seen, Track, blend_leg};
+use domain::tracking::{Fix, Route, Seen, Track, blend_leg};
 use domain::trip::Trip;
 use uuid::Uuid;
 
 use super::known::{Facts, Standing};
 use super::live::Kept;
+use super::roads::{self, Roads};
 use super::settings::Settings;
 use crate::db::{Db, DbError};
 use crate::operations::State;
@@ -75,7 +77,11 @@ struct TripRow {
 }
 
 /// One trip with what is known of it.
-pub(super) async fn standing(tx: &mut TenantTx, trip: TripId) -> Result<Option<Standing>, DbError> {
+pub(super) async fn standing(
+    tx: &mut TenantTx,
+    roads: &Roads,
+    trip: TripId,
+) -> Result<Option<Standing>, DbError> {
     let rows = sqlx::query_as!(
         TripRow,
         r#"SELECT t.trip_id, t.body, t.route_code, t.run, t.state, t.state_reason, t.delay_ms,
@@ -88,12 +94,13 @@ pub(super) async fn standing(tx: &mut TenantTx, trip: TripId) -> Result<Option<S
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(complete(tx, rows).await?.pop())
+    Ok(complete(tx, roads, rows).await?.pop())
 }
 
 /// Trips that concern passengers around a moment: cancelled, late, boarding or on their way.
 pub(super) async fn standing_around(
     tx: &mut TenantTx,
+    roads: &Roads,
     (from, to): (Instant, Instant),
     most: i64,
 ) -> Result<Vec<Standing>, DbError> {
@@ -114,10 +121,14 @@ pub(super) async fn standing_around(
     )
     .fetch_all(tx.conn())
     .await?;
-    complete(tx, rows).await
+    complete(tx, roads, rows).await
 }
 
-async fn complete(tx: &mut TenantTx, rows: Vec<TripRow>) -> Result<Vec<Standing>, DbError> {
+async fn complete(
+    tx: &mut TenantTx,
+    roads: &Roads,
+    rows: Vec<TripRow>,
+) -> Result<Vec<Standing>, DbError> {
     if rows.is_empty() {
         return Ok(vec![]);
     }
@@ -128,20 +139,14 @@ async fn complete(tx: &mut TenantTx, rows: Vec<TripRow>) -> Result<Vec<Standing>
         let trip: Trip = from_cbor(&row.body).map_err(damaged)?;
         trips.push((row, trip));
     }
-    let codes: Vec<String> = trips
-        .iter()
-        .flat_map(|(_, trip)| trip.stops.iter().map(|stop| stop.code.0.clone()))
-        .collect();
-    let places = places(tx, &codes).await?;
     let routes: Vec<String> = trips
         .iter()
         .map(|(row, _)| row.route_code.clone())
         .collect();
     let legs = legs(tx, &routes).await?;
     let company = tx.company();
-    let all = trips.into_iter().map(|(row, trip)| {
-        let place = |code: &str| places.get(code).copied();
-        let stops: Vec<Option<Place>> = trip.stops.iter().map(|s| place(&s.code.0)).collect();
+    let ways = ways(tx, roads, &trips).await?;
+    let all = trips.into_iter().zip(ways).map(|((row, trip), way)| {
         let legs_ms = trip.stops.windows(2).map(|pair| match pair {
             [from, to] => {
                 let key = (
@@ -160,7 +165,7 @@ async fn complete(tx: &mut TenantTx, rows: Vec<TripRow>) -> Result<Vec<Standing>
         let facts = Facts {
             company,
             trip: TripId(row.trip_id as u64),
-            route: Route::new(&stops),
+            route: way,
             legs_ms: legs_ms.collect(),
             route_code: row.route_code,
             run: row.run,
@@ -183,19 +188,67 @@ async fn complete(tx: &mut TenantTx, rows: Vec<TripRow>) -> Result<Vec<Standing>
     all.collect()
 }
 
-async fn places(tx: &mut TenantTx, codes: &[String]) -> Result<BTreeMap<String, Place>, DbError> {
+async fn ways(
+    tx: &mut TenantTx,
+    roads: &Roads,
+    trips: &[(TripRow, Trip)],
+) -> Result<Vec<Arc<Route>>, DbError> {
+    let codes: Vec<String> = trips
+        .iter()
+        .flat_map(|(_, trip)| trip.stops.iter().map(|stop| stop.code.0.clone()))
+        .collect();
+    let places = crate::company::stop_places(tx, &codes).await?;
+    let stops = trips.iter().map(|(row, trip)| {
+        let codes = trip.stops.iter().map(|s| s.code.clone());
+        let stops = trip.stops.iter().map(|s| places.get(&s.code.0).copied());
+        (row.route_code.as_str(), codes.collect(), stops.collect())
+    });
+    roads::ways(tx, roads, stops.collect()).await
+}
+
+/// The versions of roads, by pattern.
+pub(super) async fn road_versions(
+    tx: &mut TenantTx,
+    patterns: &[String],
+) -> Result<BTreeMap<String, i32>, DbError> {
     let rows = sqlx::query!(
-        r#"SELECT stop_code, lat AS "lat!", lon AS "lon!" FROM stop
-           WHERE company_id = $1 AND stop_code = ANY($2) AND lat IS NOT NULL AND lon IS NOT NULL"#,
+        "SELECT pattern_key, version FROM pattern_shape
+         WHERE company_id = $1 AND pattern_key = ANY($2) AND line <> ''",
         tx.company().0,
-        codes
+        patterns
     )
     .fetch_all(tx.conn())
     .await?;
-    let places = rows
+    Ok(rows
         .into_iter()
-        .filter_map(|r| Some((r.stop_code, Place::of_degrees(r.lat, r.lon)?)));
-    Ok(places.collect())
+        .map(|r| (r.pattern_key, r.version))
+        .collect())
+}
+
+/// A road: its version, its line, how far along it each stop is in metres.
+pub(super) type Road = (i32, String, Vec<Option<u32>>);
+
+/// Roads by pattern.
+pub(super) async fn roads(
+    tx: &mut TenantTx,
+    patterns: &[String],
+) -> Result<BTreeMap<String, Road>, DbError> {
+    let rows = sqlx::query!(
+        r#"SELECT pattern_key, version, line,
+               stop_along_m AS "stop_along_m!: Vec<Option<i32>>"
+           FROM pattern_shape
+           WHERE company_id = $1 AND pattern_key = ANY($2) AND line <> ''"#,
+        tx.company().0,
+        patterns
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let roads = rows.into_iter().map(|r| {
+        let alongs = r.stop_along_m.into_iter();
+        let alongs = alongs.map(|m| m.and_then(|m| u32::try_from(m).ok()));
+        (r.pattern_key, (r.version, r.line, alongs.collect()))
+    });
+    Ok(roads.collect())
 }
 
 /// By route, stop before and stop after.

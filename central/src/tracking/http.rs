@@ -6,6 +6,7 @@ mod near;
 mod phone;
 mod positions;
 mod settings;
+mod shape;
 mod stream;
 
 use axum::http::StatusCode;
@@ -22,6 +23,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(positions::show, phone::take))
         .routes(routes!(stream::stream))
         .routes(routes!(near::near))
+        .routes(routes!(shape::show))
         .routes(routes!(links::list, links::create))
         .routes(routes!(links::revoke))
         .routes(routes!(settings::show, settings::change))

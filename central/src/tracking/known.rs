@@ -1,5 +1,7 @@
 //! What the rules have to know of a trip to follow it.
 
+use std::sync::Arc;
+
 use domain::ids::{CompanyId, NodeId, StopSeq, TripId};
 use domain::time::{Instant, ServiceDate};
 use domain::tracking::{Call, Route, Seen, Track};
@@ -21,7 +23,7 @@ pub(super) struct Facts {
     pub(super) headsign: String,
     pub(super) service_date: ServiceDate,
     pub(super) stops: Vec<TripStop>,
-    pub(super) route: Route,
+    pub(super) route: Arc<Route>,
     /// How long each leg took lately, in ms.
     pub(super) legs_ms: Vec<Option<i64>>,
     pub(super) state: State,

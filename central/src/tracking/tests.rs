@@ -2,6 +2,7 @@
 
 mod road;
 mod seeing;
+mod shape;
 mod sharing;
 
 use domain::ids::TripId;

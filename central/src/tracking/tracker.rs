@@ -16,6 +16,7 @@ use super::db;
 use super::flush;
 use super::known::{Facts, Standing};
 use super::live::{Kept, Live, MemoryLive};
+use super::roads::Roads;
 use super::view::Told;
 use crate::db::{Db, DbError};
 
@@ -111,6 +112,7 @@ pub(super) struct Pending {
 pub(super) struct Inner {
     pub(super) db: Db,
     pub(super) live: Live,
+    pub(super) roads: Roads,
     trips: Mutex<BTreeMap<TripId, Known>>,
     feeds: Mutex<BTreeMap<TripId, watch::Sender<Option<Arc<Told>>>>>,
     pub(super) pending: Mutex<Vec<Pending>>,
@@ -160,6 +162,7 @@ impl Tracker {
         Self(Arc::new(Inner {
             db,
             live,
+            roads: Roads::default(),
             trips: Mutex::default(),
             feeds: Mutex::default(),
             pending: Mutex::default(),
@@ -311,7 +314,7 @@ impl Tracker {
         let standing = match company {
             Some(company) => {
                 let mut tx = self.0.db.tenant(company).await?;
-                db::standing(&mut tx, trip).await?
+                db::standing(&mut tx, &self.0.roads, trip).await?
             }
             None => None,
         };

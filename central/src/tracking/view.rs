@@ -43,7 +43,7 @@ pub struct StopView {
 #[schema(example = json!({"age_ms": 850, "trip": 4711, "state": "departed", "delay_ms": 0,
     "position": {"at": "2026-11-23T04:31:07Z", "lat": -15.61, "lon": 28.18, "speed_kmh": 78.1,
         "bearing_deg": 187, "accuracy_m": 6, "source": "receiver"},
-    "along_m": 24_100, "length_m": 478_200, "next": 1, "there": false,
+    "along_m": 24_100, "length_m": 478_200, "off_route": false, "next": 1, "there": false,
     "stops": [{"place": 1, "code": "KAF", "name": "Kafue", "arrives_at": "2026-11-23T05:00:00Z",
         "departs_at": "2026-11-23T05:10:00Z", "expected_at": "2026-11-23T05:12:30Z",
         "expected_to_leave_at": "2026-11-23T05:22:30Z"}]}))]
@@ -69,6 +69,9 @@ struct OnWay {
     along_m: u32,
     /// How long its route is, in metres.
     length_m: u32,
+    /// Whether it has left its road, by several fixes; absent where its road is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    off_route: Option<bool>,
     /// The place of the first stop that it has not left.
     next: u8,
     /// Whether it is there.
@@ -144,6 +147,7 @@ fn on_way(facts: &Facts, track: &Track, now: Instant) -> OnWay {
         position: fix_view(track),
         along_m: track.along_m(),
         length_m: facts.route.length_m().round() as u32,
+        off_route: track.is_off_route(&facts.route),
         next: track.next().0,
         there: track.there_since().is_some(),
         stops: stops.collect(),
@@ -153,7 +157,7 @@ fn on_way(facts: &Facts, track: &Track, now: Instant) -> OnWay {
 
 /// The stops ahead with when they are reached.
 pub(super) fn ahead(facts: &Facts, track: &Track, now: Instant) -> Vec<Expected> {
-    let along = (track, &facts.route);
+    let along = (track, facts.route.as_ref());
     expected(&facts.calls(), &facts.legs_ms, along, facts.delay_ms, now)
 }
 

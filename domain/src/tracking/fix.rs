@@ -12,7 +12,7 @@ pub const FIX_AGE_MS_MAX: i64 = 7 * 24 * 3_600_000;
 /// A fix that is less sure than this says nothing, in metres.
 const ACCURACY_M_MAX: u16 = 500;
 /// No bus is faster, in metres a second: 180 km/h.
-const SPEED_M_S_MAX: f64 = 50.0;
+pub(super) const SPEED_M_S_MAX: f64 = 50.0;
 /// How far two good fixes of one moment may lie apart, in metres.
 const SLACK_M: f64 = 100.0;
 

@@ -68,16 +68,17 @@ impl Place {
 
     /// Metres east and north of this place, on a plane that touches the globe here.
     pub(super) fn plane(self, other: Self) -> (f64, f64) {
-        let mut lon = other.lon() - self.lon();
-        // The short way around.
-        if lon > 180.0 {
-            lon -= 360.0;
-        } else if lon < -180.0 {
-            lon += 360.0;
+        Plane::at(self).of(other)
+    }
+
+    /// The nearest place of whole hundred-thousandths of a degree, as lines are written.
+    #[must_use]
+    pub fn to_e5(self) -> Self {
+        let rounded = |e7: i32| (f64::from(e7) / 100.0).round() as i32 * 100;
+        Self {
+            lat_e7: rounded(self.lat_e7),
+            lon_e7: rounded(self.lon_e7),
         }
-        let east = lon.to_radians() * self.lat().to_radians().cos() * EARTH_M;
-        let north = (other.lat() - self.lat()).to_radians() * EARTH_M;
-        (east, north)
     }
 
     /// A part of the straight way to another place: 0 is here, 1 there.
@@ -96,5 +97,34 @@ impl Place {
     pub fn bearing_to(self, other: Self) -> u16 {
         let (east, north) = self.plane(other);
         (east.atan2(north).to_degrees().round() as i32).rem_euclid(360) as u16
+    }
+}
+
+/// A plane that touches the globe at a place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plane {
+    origin: Place,
+    /// Of the origin's latitude.
+    cos: f64,
+}
+
+impl Plane {
+    pub(super) fn at(origin: Place) -> Self {
+        let cos = origin.lat().to_radians().cos();
+        Self { origin, cos }
+    }
+
+    /// Metres east and north of its origin.
+    pub(super) fn of(&self, place: Place) -> (f64, f64) {
+        let mut lon = place.lon() - self.origin.lon();
+        // The short way around.
+        if lon > 180.0 {
+            lon -= 360.0;
+        } else if lon < -180.0 {
+            lon += 360.0;
+        }
+        let east = lon.to_radians() * self.cos * EARTH_M;
+        let north = (place.lat() - self.origin.lat()).to_radians() * EARTH_M;
+        (east, north)
     }
 }

@@ -1,3 +1,5 @@
+mod road;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -11,6 +11,7 @@ mod payments;
 mod redis;
 mod report;
 mod restore;
+mod roads;
 mod seats;
 mod tracking;
 

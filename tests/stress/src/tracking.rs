@@ -1,4 +1,4 @@
-//! Two hundred buses that say each second where they are, two thousand passengers who watch them,
+//! Two hundred buses on known roads that say each second where they are, two thousand passengers who watch them,
 //! and a Redis that is killed in between.
 //!
 //! Buses are real connections of enrolled nodes with the real session machine; passengers are
@@ -26,8 +26,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, Semaphore};
 
-use crate::Options;
 use crate::report::{Report, percentile, tenths};
+use crate::{Options, roads};
 
 /// Each says where it is once a second.
 const BUSES: usize = 200;
@@ -59,7 +59,7 @@ pub fn run(options: &Options) -> Result<Report> {
     let further = ["--no-rate-limits", "--redis-url", &redis.url()];
     let hub = Hub::found_with(&options.place, "hub", &further)?;
     let (buses, listeners) = (options.size(BUSES), options.size(LISTENERS));
-    let trips = followed_trips(&hub, buses)?;
+    let trips = followed_trips(options, &hub, buses)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -109,6 +109,7 @@ pub fn run(options: &Options) -> Result<Report> {
     runtime.shutdown_background();
     let mut report = Report::default();
     report.figure("buses", buses);
+    report.figure("points_of_a_road", roads::POINTS);
     report.figure("listeners", listeners);
     report.figure("fixes_sent", told.load(Ordering::Acquire));
     let events = heard
@@ -154,8 +155,9 @@ fn wait(began: &Moment, most: Duration, what: &str, is_so: impl Fn() -> bool) ->
 }
 
 /// Trips that board, each for one bus, of which everybody may see where they are.
-fn followed_trips(hub: &Hub, count: usize) -> Result<Vec<u64>> {
+fn followed_trips(options: &Options, hub: &Hub, count: usize) -> Result<Vec<u64>> {
     let feed = system_tests::Place::fixture("zambia-gtfs");
+    let feed = roads::drawn(&feed, options.place.path("roads-gtfs"))?;
     let feed = feed.to_str().context("the fixture's path is no text")?;
     let company = ["--company", system_tests::hub::COMPANY];
     let import = [&["gtfs", "import", feed, "--days", "6"], &company[..]].concat();

@@ -24,7 +24,7 @@ pub(super) async fn list<R: Record>(
 }
 
 /// A key of the path; one that no row can have is not found.
-fn known_key<R: Record>(key: &str) -> Result<&str, OfficeError> {
+pub(super) fn known_key<R: Record>(key: &str) -> Result<&str, OfficeError> {
     if is_plain(key) {
         return Ok(key);
     }

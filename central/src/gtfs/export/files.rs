@@ -10,6 +10,7 @@ use domain::time::ServiceDate;
 use sha2::{Digest as _, Sha256};
 
 use super::calendar::{Rhythm, rhythm};
+use super::shapes::Drawn;
 use super::trips::grouped;
 use super::{Agency, Group, Network, Services};
 use crate::gtfs::layout::as_rows;
@@ -29,7 +30,7 @@ pub struct FeedFile {
     pub bytes: Vec<u8>,
 }
 
-fn file<R: AsRef<[String]>>(
+pub(super) fn file<R: AsRef<[String]>>(
     name: &'static str,
     columns: &[&str],
     rows: impl IntoIterator<Item = R>,
@@ -64,11 +65,13 @@ fn website(agency: &Agency) -> String {
 pub fn files(network: &Network) -> Vec<FeedFile> {
     let (groups, services) = grouped(&network.trips, &network.agency.zone);
     let mut files = vec![agency(&network.agency), stops(network), routes(network)];
-    files.extend(trips(&groups));
+    let drawn = Drawn::of(network, &groups);
+    files.extend(trips(&groups, &drawn));
+    files.extend(drawn.file());
     files.extend(calendars(&services));
     files.extend(fares(network));
     files.extend(layouts(network));
-    files.extend(own_routes(network));
+    files.extend(own_routes(network, &drawn));
     let info = feed_info(&network.agency, &services, &files);
     files.push(info);
     files
@@ -141,33 +144,37 @@ fn routes(network: &Network) -> FeedFile {
     file("routes.txt", &columns, rows)
 }
 
-fn trips(groups: &[Group]) -> Vec<FeedFile> {
+fn trips(groups: &[Group], drawn: &Drawn<'_>) -> Vec<FeedFile> {
     let trips = groups.iter().map(|g| {
-        [
+        let mut row = vec![
             g.route.clone(),
             g.service.clone(),
             g.trip_id.clone(),
             g.headsign.clone(),
-        ]
+        ];
+        row.extend(drawn.trip_cell(g));
+        row
     });
-    let columns = ["route_id", "service_id", "trip_id", "trip_headsign"];
+    let mut columns = vec!["route_id", "service_id", "trip_id", "trip_headsign"];
+    columns.extend(drawn.column("shape_id"));
     let trips = file("trips.txt", &columns, trips);
     let times = groups.iter().flat_map(|g| {
-        (1..)
+        (1_u32..)
             .zip(&g.calls)
             .map(|(no, (stop, arrives_s, departs_s, board))| {
-                let no: u32 = no;
-                [
+                let mut row = vec![
                     g.trip_id.clone(),
                     time_text(*arrives_s),
                     time_text(*departs_s),
                     stop.clone(),
                     no.to_string(),
                     flag(!board),
-                ]
+                ];
+                row.extend(drawn.call_cell(g, no));
+                row
             })
     });
-    let columns = [
+    let mut columns = vec![
         "trip_id",
         "arrival_time",
         "departure_time",
@@ -175,6 +182,7 @@ fn trips(groups: &[Group]) -> Vec<FeedFile> {
         "stop_sequence",
         "pickup_type",
     ];
+    columns.extend(drawn.column("shape_dist_traveled"));
     let times = file("stop_times.txt", &columns, times);
     let mut files = vec![trips, times];
     let mut renamed = groups.iter().filter(|g| g.trip_id != g.run).peekable();
@@ -329,10 +337,15 @@ fn layouts(network: &Network) -> [FeedFile; 2] {
     [layouts, file("mwimule_route_layouts.txt", &columns, rows)]
 }
 
-fn own_routes(network: &Network) -> [FeedFile; 2] {
-    let rows = network.routes.iter();
-    let rows = rows.map(|r| [r.code.clone(), r.fare_table.clone()]);
-    let routes = file("mwimule_routes.txt", &["route_id", "fare_table"], rows);
+fn own_routes(network: &Network, drawn: &Drawn<'_>) -> [FeedFile; 2] {
+    let rows = network.routes.iter().map(|r| {
+        let mut row = vec![r.code.clone(), r.fare_table.clone()];
+        row.extend(drawn.route_cell(r));
+        row
+    });
+    let mut columns = vec!["route_id", "fare_table"];
+    columns.extend(drawn.column("shape_id"));
+    let routes = file("mwimule_routes.txt", &columns, rows);
     let rows = network.routes.iter().flat_map(|r| {
         (1..).zip(&r.stops).map(|(no, s)| {
             let no: u32 = no;

@@ -13,7 +13,7 @@ use super::{Frequencies, Headway, StopTime, Times, TripRow};
 const TRIPS: FileSpec = FileSpec {
     name: "trips.txt",
     required: &["trip_id", "route_id", "service_id"],
-    optional: &["trip_headsign"],
+    optional: &["trip_headsign", "shape_id"],
 };
 
 const STOP_TIMES: FileSpec = FileSpec {
@@ -24,6 +24,7 @@ const STOP_TIMES: FileSpec = FileSpec {
         "departure_time",
         "pickup_type",
         "drop_off_type",
+        "shape_dist_traveled",
     ],
 };
 
@@ -75,6 +76,7 @@ pub(super) fn trips(
             route_id: row.get("route_id").to_owned(),
             service_id: row.get("service_id").to_owned(),
             headsign: row.get("trip_headsign").to_owned(),
+            shape_id: row.get("shape_id").to_owned(),
             fault,
         });
     }
@@ -114,7 +116,7 @@ pub(super) fn stop_times(
                     recorder.mended(STOP_TIMES.name, row.line, note.clone());
                     entry.mends.push(note);
                 }
-                if entry.rows.contains(&stop_time) {
+                if entry.rows.iter().any(|row| row.is_same_call(&stop_time)) {
                     let text = format!(
                         "stop_times.txt line {} repeats an earlier line and was dropped",
                         row.line
@@ -153,6 +155,7 @@ fn stop_time(row: &Row<'_>, mends: &mut Vec<Note>) -> Result<StopTime, Note> {
         departs_s: optional_time(row, "departure_time", mends)?,
         board: row.get("pickup_type") != "1",
         alight: row.get("drop_off_type") != "1",
+        distance: value::distance(row.get("shape_dist_traveled")),
     })
 }
 

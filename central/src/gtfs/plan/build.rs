@@ -16,6 +16,7 @@ use crate::gtfs::judge::{self, Judged, RouteMix};
 use crate::gtfs::layout::BUILT_IN_LAYOUT;
 use crate::gtfs::report::{Note, Outcome, Recorder, TripOutcome, quote};
 
+use super::shapes::Votes;
 use super::{Call, PatternKey, Plan, PlanCompany, PlanPattern, PlanRoute, PlanRun, PlanStop};
 
 /// Judges every trip and plans those that can be sold.
@@ -33,6 +34,7 @@ pub(in crate::gtfs) fn build(
         let verdict = judged.and_then(|judged| planned.add(feed, options, trip, judged));
         recorder.trip(outcome(trip, verdict, &prices));
     }
+    let shapes = planned.votes.settle(feed, &planned.patterns, recorder);
     let patterns: Vec<PlanPattern> = planned.patterns.into_values().collect();
     let routes = routes(feed, options, &patterns)?;
     Ok(Plan {
@@ -46,6 +48,7 @@ pub(in crate::gtfs) fn build(
         days: options.days,
         routes,
         patterns,
+        shapes,
         runs: planned.runs.into_values().collect(),
     })
 }
@@ -56,6 +59,7 @@ struct Planned {
     patterns: BTreeMap<PatternKey, PlanPattern>,
     /// By pattern, run and the feed's trip.
     runs: BTreeMap<(PatternKey, String, String), PlanRun>,
+    votes: Votes,
 }
 
 /// What the report says of a trip that was planned.
@@ -99,6 +103,7 @@ impl Planned {
             mends: judged.mends,
             remarks: judged.remarks,
         };
+        self.votes.add(key, trip, judged.distances);
         self.patterns.entry(key).or_insert_with(|| PlanPattern {
             key,
             route_id: trip.route_id.clone(),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use domain::tracking::{Line, of_polyline};
+
 use crate::gtfs::{FileState, Outcome, Report, dry_run, import};
 
 use super::{fixture, options};
@@ -160,6 +162,21 @@ fn every_faulty_line_is_named_with_its_file_and_its_fault() {
         found["frequencies.txt"],
         [(5, "bad_headway"), (6, "unknown_trip")]
     );
+    assert_eq!(
+        found["shapes.txt"],
+        [
+            (8, "bad_position"),
+            (9, "bad_shape_sequence"),
+            (15, "bad_position"),
+            (16, "bad_position"),
+            (17, "bad_shape_id"),
+            (4, "sorted_by_sequence"),
+            (6, "duplicate_row"),
+            (7, "duplicate_sequence"),
+            (13, "bad_shape"),
+            (11, "not_its_shape"),
+        ]
+    );
     let stop_times: Vec<&str> = found["stop_times.txt"]
         .iter()
         .map(|(_, code)| *code)
@@ -192,7 +209,8 @@ fn every_file_has_an_outcome_and_unread_columns_are_named() {
     assert_eq!(file("fare_rules.txt").notes[0].code, "empty_file");
     assert_eq!(file("calendar_dates.txt").rows, 0);
     assert_eq!(file("feed_info.txt").outcome, FileState::Absent);
-    assert_eq!(file("shapes.txt").outcome, FileState::NotRead);
+    assert_eq!(file("shapes.txt").outcome, FileState::PartlyRefused);
+    assert_eq!(file("shapes.txt").notes[0].code, "shapes_not_named");
     assert!(
         file("stops.txt")
             .notes
@@ -265,4 +283,28 @@ fn the_report_is_json_whose_counts_add_up() {
     assert_eq!(json["trips"][4]["notes"][0]["code"], "sorted_by_sequence");
     assert_eq!(json["lines"][0]["file"], "agency.txt");
     assert_eq!(json["lines"][0]["code"], "old_zone_name");
+}
+
+#[test]
+fn a_faulty_shape_costs_no_trip_and_a_mended_one_is_its_road() {
+    let (plan, report) = import(&fixture("faulty-gtfs"), &options()).unwrap();
+    let [shape] = plan.shapes.as_slice() else {
+        panic!("{:?}", plan.shapes);
+    };
+    assert_eq!(shape.route_id, "COACH");
+    let places = of_polyline(&shape.line).unwrap();
+    // The third point lies on the way to the fourth.
+    assert_eq!(places.len(), 4, "{places:?}");
+    let road = Line::new(&places).unwrap();
+    assert_eq!(shape.stops_along_m.len(), 3);
+    assert_eq!(shape.stops_along_m[0], Some(0));
+    assert_eq!(shape.stops_along_m[2], Some(road.length_m().round() as u32));
+    let remarks = |id: &str| -> Vec<&str> {
+        let trip = report.trips.iter().find(|t| t.trip_id == id).unwrap();
+        trip.remarks.iter().map(|note| note.code).collect()
+    };
+    for id in ["unsorted-gaps-past-midnight", "one-digit-hour", "one-time"] {
+        assert!(remarks(id).contains(&"unknown_shape"), "{id}");
+    }
+    assert!(!remarks("plain").contains(&"unknown_shape"));
 }

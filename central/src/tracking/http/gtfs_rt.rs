@@ -49,7 +49,7 @@ async fn answer(
     let now = clock::now();
     let mut tx = api.db.tenant(company).await?;
     let around = (now.plus_ms(-BEFORE_MS), now.plus_ms(AFTER_MS));
-    let trips = db::standing_around(&mut tx, around, TRIPS_MAX).await?;
+    let trips = db::standing_around(&mut tx, &api.tracking.0.roads, around, TRIPS_MAX).await?;
     let feed = build(&trips, now);
     if json {
         return Ok(axum::Json(feed).into_response());
