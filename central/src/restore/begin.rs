@@ -87,6 +87,13 @@ async fn await_devices(
     sqlx::query!("DELETE FROM restore_told WHERE company_id = $1", company)
         .execute(&mut *tx)
         .await?;
+    // Whoever still knows of them tells of them again.
+    sqlx::query!(
+        "DELETE FROM restore_unknown WHERE company_id = $1 AND given_up_at_ms IS NOT NULL",
+        company
+    )
+    .execute(&mut *tx)
+    .await?;
     // A disk that was in doubt when the backup was made is in doubt while trips wait for it.
     let done = sqlx::query!(
         "INSERT INTO restore_report AS r (company_id, node_id, hub_incarnation)
@@ -94,7 +101,7 @@ async fn await_devices(
          WHERE company_id = $1 AND event_key IS NOT NULL AND NOT revoked
          ON CONFLICT (company_id, node_id) DO UPDATE
          SET hub_incarnation = EXCLUDED.hub_incarnation, reported_at_ms = NULL, adopted = 0,
-             drained_at_ms = NULL,
+             drained_at_ms = NULL, given_up_at_ms = NULL,
              doubtful = r.doubtful AND EXISTS (
                  SELECT FROM trip t WHERE t.company_id = $1 AND t.frozen_by IS NOT NULL)",
         company,

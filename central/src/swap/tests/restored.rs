@@ -8,7 +8,7 @@ use domain::swap::SWAPS_MAX;
 use domain::ticket::{TicketClaim, sign_ticket, signing_kid};
 use domain::time::Instant;
 use serde_json::{Value, json};
-use sync_protocol::frame::LogHead;
+use sync_protocol::frame::{Known, LogHead};
 
 use super::world::World;
 use crate::audit::Actor;
@@ -90,7 +90,7 @@ async fn a_lost_ticket_keeps_the_seat_that_its_own_became() {
     }));
     let (db, keys, now) = (&world.site.db.db, &world.site.keys, clock::now());
     let logs = [LogHead::from(world.bus.head)];
-    take_grants(db, keys, &world.bus.context, &logs, &[], now)
+    take_grants(db, keys, &world.bus.context, &logs, &Known::default(), now)
         .await
         .unwrap();
     deliver(&mut world.bus.ingest(db), vec![scan])
