@@ -18,21 +18,16 @@ use crate::weaken::{Weakness, weakened};
 /// How many lease numbers of a holder on a trip a restored hub passes over.
 pub const LEASES_SKIPPED: u16 = 256;
 
-/// Numberings of a trip's seats that no installation gives out beside another: more than a trip may
-/// have swaps.
-const NUMBERINGS_APART: u16 = 64;
-/// How many installations pass over different numbers of them.
-const NUMBERINGS_CYCLE: u32 = 128;
+/// Numberings of a trip's seats that each installation has for itself: more than a trip may have
+/// swaps.
+pub const NUMBERINGS_EACH: u32 = 64;
 
-/// How many seat numberings a restored hub passes over at the first swap of a trip: nodes may know
-/// some that it never heard of. Two restores of one backup pass over different numbers, unless a
-/// multiple of 128 minutes lies between them.
-pub fn numberings_skipped(hub: HubIncarnation) -> u16 {
-    if !hub.is_restored() {
-        return 0;
-    }
-    let turn = (hub.0 % NUMBERINGS_CYCLE) as u16;
-    NUMBERINGS_APART * (turn + 1)
+/// Where the seat numberings begin that an installation of the hub gives to swaps; `None` for one
+/// never restored, which counts on from the layout's own. No two installations share any, so that no
+/// number stands for two maps, whatever a lost hub gave out that nobody here has heard of.
+pub fn first_numbering(hub: HubIncarnation) -> Option<u64> {
+    hub.is_restored()
+        .then(|| u64::from(hub.0) * u64::from(NUMBERINGS_EACH))
 }
 
 /// The installations of a hub that was never restored.
@@ -46,7 +41,8 @@ const EPOCH_BITS: u32 = 8;
 impl HubIncarnation {
     /// The installation that begins when a backup of this one is restored: the minutes since the
     /// year 2026, so that two restores of one backup are two installations. Where the clock is
-    /// wrong it is still higher than this one.
+    /// behind it is still higher than this one, and `self` shall be the highest of all that anybody
+    /// has heard of.
     pub fn restored_at(self, now: Instant) -> Self {
         let minutes = (now.0 - COUNTED_FROM.0) / 60_000;
         // Half the numbers are left to installations that follow by one each.
@@ -235,6 +231,12 @@ impl Owned {
     /// Adds some legs of a seat.
     pub fn add(&mut self, claim: SeatClaim) {
         *self.0.entry(claim.seat).or_default() |= claim.legs.mask();
+    }
+
+    /// Whether somebody owns some of the claim.
+    pub fn overlaps(&self, claim: SeatClaim) -> bool {
+        let owned = self.0.get(&claim.seat).copied().unwrap_or(0);
+        owned & claim.legs.mask() != 0
     }
 
     /// What of a claim nobody owns, in order; it is owned afterwards.

@@ -65,6 +65,7 @@ impl Scene {
         let target = Target {
             folder: self.folder.path().join("restored"),
             database_url: Some(database.url.clone()),
+            after: None,
         };
         let from = self.folder.path().join("backup");
         let taken = take(&from, &target, &|_| ()).await.unwrap();

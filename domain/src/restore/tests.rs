@@ -242,14 +242,18 @@ proptest! {
 }
 
 #[test]
-fn installations_pass_over_more_numberings_than_a_trip_can_have_swaps() {
-    assert_eq!(numberings_skipped(FIRST), 0);
-    let first = FIRST.restored_at(NOVEMBER);
-    let mut seen: Vec<u16> = (0..128)
-        .map(|n| numberings_skipped(HubIncarnation(first.0 + n)))
+fn no_two_installations_share_a_numbering_however_far_apart_they_began() {
+    assert_eq!(first_numbering(FIRST), None);
+    let minute = |n: i64| FIRST.restored_at(NOVEMBER.plus_ms(n * 60_000));
+    // Among them those that a multiple of 128 minutes lies between.
+    let mut began: Vec<HubIncarnation> = (0..400).chain([128_000, 1_280_000]).map(minute).collect();
+    // And those of a machine whose clock was behind.
+    began.extend((2..200).map(HubIncarnation));
+    began.sort_unstable();
+    let most = crate::swap::SWAPS_MAX as u64;
+    let first: Vec<u64> = began
+        .iter()
+        .filter_map(|hub| first_numbering(*hub))
         .collect();
-    seen.sort_unstable();
-    let most = crate::swap::SWAPS_MAX as u16;
-    assert!(seen[0] > most);
-    assert!(seen.windows(2).all(|w| w[1] - w[0] > most));
+    assert!(first.windows(2).all(|w| w[1] - w[0] > most));
 }

@@ -462,8 +462,10 @@ impl EdgeSession {
             self.timers.clear();
             self.out.push_back(EdgeOutput::Refused(format!(
                 "this hub is installation {hub}, this device has worked with {}: an old copy of \
-                 the hub answers; have the office stop it, or restore it anew",
-                self.hub
+                 the hub answers, and the office has to stop it; or the hub was restored on a \
+                 machine whose clock was behind, and the office has to run `mwimule-hub renew \
+                 --after {}`",
+                self.hub, self.hub
             )));
             return false;
         }

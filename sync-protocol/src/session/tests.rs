@@ -67,7 +67,7 @@ fn layout(n: u64) -> Item {
         column: 1,
         attributes: SeatAttributes::default(),
     };
-    let version = domain::ids::LayoutVersion(n as u16);
+    let version = domain::ids::LayoutVersion(n as u32);
     Item::Layout(SeatLayout::new("a", version, vec![seat]).unwrap())
 }
 
