@@ -133,6 +133,8 @@ enum Command {
     /// Make a hub from a backup: another installation, with open trips frozen until all devices
     /// have told what they hold
     Restore(backup::RestoreArgs),
+    /// Begin another installation of a restored hub that devices refuse as an old copy
+    Renew(backup::RenewArgs),
     /// Let a trip of a restored hub sell again, at your risk
     Thaw(backup::ThawArgs),
     /// Print the OpenAPI document of the HTTP API
@@ -291,6 +293,7 @@ async fn run(command: Command, settings: Settings, matches: &ArgMatches) -> Resu
         Command::DeadLetters(command) => dead_letters::run(&settings, command).await?,
         Command::Backup(args) => backup::backup(&settings, args).await?,
         Command::Restore(args) => backup::restore(&settings, args).await?,
+        Command::Renew(args) => backup::renew(&settings, args).await?,
         Command::Thaw(args) => backup::thaw(&settings, args).await?,
         Command::Openapi => openapi::print()?,
     }

@@ -13,13 +13,18 @@ pub mod http;
 mod jobs;
 mod report;
 mod thaw;
+mod unknown;
 
-pub use begin::{Begun, begin_incarnation};
-pub(crate) use cover::keep_seats;
+pub use begin::{Begun, begin_after, begin_incarnation, restore_point};
+pub(crate) use cover::{cover_trip, keep_seats};
 pub(crate) use db::{Restoring, may_be_taken_back, note_greeting, refuse_frozen, unlisted_among};
 pub(crate) use jobs::jobs;
 pub use report::take_grants;
 pub use thaw::{Accepted, NotThawed, accept_risk, settle};
+pub use unknown::NotTaken;
+#[cfg(test)]
+pub(crate) use unknown::admit;
+pub(crate) use unknown::{hear_stranger, hears_strangers};
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@
 mod carry;
 mod db;
 pub mod http;
+mod late;
 mod scene;
 mod service;
 mod undo;

@@ -6,6 +6,7 @@ mod connection;
 pub mod hello;
 pub mod ingest;
 pub mod server;
+mod stranger;
 
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@ ALG_EDDSA, ALG_HMAC_256 = -8, 5
 LABEL_ALG, LABEL_KID, LABEL_TYP = 1, 4, 16
 FIELDS = ("seat", "from", "to", "class", "ordinal", "layout_version", "test")
 CLASSES = ("adult", "child", "infant", "prm")
-WIDTHS = {"seat": 16, "ordinal": 16, "layout_version": 16, "lease_no": 16, "lease_epoch": 32}
+WIDTHS = {"seat": 16, "ordinal": 16, "layout_version": 32, "lease_no": 16, "lease_epoch": 32}
 
 
 class Refused(Exception):

@@ -164,7 +164,7 @@ number_id!(/** One installation of the hub's store: rises with every restore. 1 
 number_id!(/** A position in a node's log, counted from 1. */ Seq, u64, "log position");
 number_id!(/** A shift, numbered per node. */ ShiftNo, u32, "shift number");
 number_id!(/** How often a (lease, seat) has been sold, counted from 1; the higher supersedes the lower. */ SaleOrdinal, u16, "sale ordinal");
-number_id!(/** Which seat numbering a ticket was sold under. */ LayoutVersion, u16, "layout version");
+number_id!(/** Which seat numbering a ticket was sold under. */ LayoutVersion, u32, "layout version");
 
 byte_id!(/** The short name of a key. */ Kid, 4, "key id of 8 hex digits");
 byte_id!(/** SHA-256 of an event's signed bytes. */ EventHash, 32, "hash of 64 hex digits");

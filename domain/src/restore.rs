@@ -6,7 +6,7 @@
 //! trips that may still be sold are frozen. Nothing is given a second time: epochs, lease numbers
 //! and node incarnations of a later installation of the hub begin beyond those of an earlier one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::ChainHead;
 use crate::ids::{HubIncarnation, LeaseEpoch, NodeId, NodeIncarnation, SeatNo, Seq};
@@ -18,21 +18,16 @@ use crate::weaken::{Weakness, weakened};
 /// How many lease numbers of a holder on a trip a restored hub passes over.
 pub const LEASES_SKIPPED: u16 = 256;
 
-/// Numberings of a trip's seats that no installation gives out beside another: more than a trip may
-/// have swaps.
-const NUMBERINGS_APART: u16 = 64;
-/// How many installations pass over different numbers of them.
-const NUMBERINGS_CYCLE: u32 = 128;
+/// Numberings of a trip's seats that each installation has for itself: more than a trip may have
+/// swaps.
+pub const NUMBERINGS_EACH: u32 = 64;
 
-/// How many seat numberings a restored hub passes over at the first swap of a trip: nodes may know
-/// some that it never heard of. Two restores of one backup pass over different numbers, unless a
-/// multiple of 128 minutes lies between them.
-pub fn numberings_skipped(hub: HubIncarnation) -> u16 {
-    if !hub.is_restored() {
-        return 0;
-    }
-    let turn = (hub.0 % NUMBERINGS_CYCLE) as u16;
-    NUMBERINGS_APART * (turn + 1)
+/// Where the seat numberings begin that an installation of the hub gives to swaps; `None` for one
+/// never restored, which counts on from the layout's own. No two installations share any, so that no
+/// number stands for two maps, whatever a lost hub gave out that nobody here has heard of.
+pub fn first_numbering(hub: HubIncarnation) -> Option<u64> {
+    hub.is_restored()
+        .then(|| u64::from(hub.0) * u64::from(NUMBERINGS_EACH))
 }
 
 /// The installations of a hub that was never restored.
@@ -46,7 +41,8 @@ const EPOCH_BITS: u32 = 8;
 impl HubIncarnation {
     /// The installation that begins when a backup of this one is restored: the minutes since the
     /// year 2026, so that two restores of one backup are two installations. Where the clock is
-    /// wrong it is still higher than this one.
+    /// behind it is still higher than this one, and `self` shall be the highest of all that anybody
+    /// has heard of.
     pub fn restored_at(self, now: Instant) -> Self {
         let minutes = (now.0 - COUNTED_FROM.0) / 60_000;
         // Half the numbers are left to installations that follow by one each.
@@ -79,9 +75,29 @@ pub fn freezes(last_arrival: Instant, restore_point: Instant) -> bool {
     !weakened(Weakness::NoFreezeAfterRestore) && last_arrival >= restore_point
 }
 
+/// How many nodes that the hub does not know one node may make it wait for: a node's word for
+/// another one is not signed by anybody.
+pub const UNKNOWN_TOLD_MAX: usize = 64;
+
+/// Whether a restored hub knows a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Membership {
+    /// It is enrolled.
+    #[default]
+    Enrolled,
+    /// Others tell of it, or the hub signed a grant to it: it was enrolled after the backup.
+    Unknown,
+    /// It came with a certificate of this hub, which does not know it, and asks to be taken in.
+    Asks,
+}
+
 /// What a restored hub knows of one node that could hold rights.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Awaited {
+    /// Whether the hub knows it at all.
+    pub membership: Membership,
+    /// A person has taken the risk of not waiting for it, on every trip.
+    pub given_up: bool,
     /// The heads of the node's logs when it told its grants; `None` until it has.
     pub told: Option<Vec<ChainHead>>,
     /// Its disk was replaced since the backup: what it tells may lack what it was granted.
@@ -106,6 +122,10 @@ pub enum WaitsFor {
     Events,
     /// It has told, but from a disk that was replaced: only a person can take the risk.
     Nothing,
+    /// It was enrolled after the backup and has not come.
+    Unknown,
+    /// It was enrolled after the backup, has come, and a person has to take it in.
+    Approval,
 }
 
 impl WaitsFor {
@@ -115,6 +135,8 @@ impl WaitsFor {
             Self::Grants => "grants",
             Self::Events => "events",
             Self::Nothing => "decision",
+            Self::Unknown => "unknown",
+            Self::Approval => "approval",
         }
     }
 }
@@ -132,6 +154,12 @@ impl Awaited {
 
     /// What is still waited for; `None` once the node holds nothing that the hub does not know.
     pub fn waits_for(&self, standing: impl Fn(&ChainHead) -> LogStanding) -> Option<WaitsFor> {
+        match self.membership {
+            _ if self.given_up => return None,
+            Membership::Unknown => return Some(WaitsFor::Unknown),
+            Membership::Asks => return Some(WaitsFor::Approval),
+            Membership::Enrolled => {}
+        }
         if self.told.is_none() {
             Some(WaitsFor::Grants)
         } else if !self.is_drained(standing) {
@@ -161,21 +189,38 @@ pub enum Adoption {
     Known,
     /// The hub signed it and does not know it: it binds from here on.
     Adopt,
-    /// It is another node's, or its number stands for another grant: a person has to look.
+    /// Its number stands for another grant: a person has to look.
     Strange,
 }
 
-/// Decides over a grant that a node told and whose signature is the hub's own. `known` is the
-/// grant of its number, where the hub has one.
-pub fn decide_adoption(known: Option<&Grant>, told: &Grant, by: NodeId) -> Adoption {
-    if told.holder != by {
-        return Adoption::Strange;
-    }
+/// Decides over a grant that a node told, its own or another's, and whose signature is the hub's
+/// own: that is the proof, whoever brings it. `known` is the grant of its number, where the hub has
+/// one.
+pub fn decide_adoption(known: Option<&Grant>, told: &Grant) -> Adoption {
     match known {
         None => Adoption::Adopt,
         Some(known) if known == told => Adoption::Known,
         Some(_) => Adoption::Strange,
     }
+}
+
+/// The nodes among those named that a hub has to wait for, each once: it does not know them. What
+/// names them is hearsay, so one teller names [`UNKNOWN_TOLD_MAX`] at most.
+pub fn unheard_of(
+    named: impl IntoIterator<Item = NodeId>,
+    by: NodeId,
+    known: impl Fn(NodeId) -> bool,
+) -> BTreeSet<NodeId> {
+    let mut unknown = BTreeSet::new();
+    for node in named {
+        if unknown.len() == UNKNOWN_TOLD_MAX {
+            break;
+        }
+        if node != by && !known(node) {
+            unknown.insert(node);
+        }
+    }
+    unknown
 }
 
 /// Who owns seat-legs of one trip, one word of leg bits a seat.
@@ -186,6 +231,12 @@ impl Owned {
     /// Adds some legs of a seat.
     pub fn add(&mut self, claim: SeatClaim) {
         *self.0.entry(claim.seat).or_default() |= claim.legs.mask();
+    }
+
+    /// Whether somebody owns some of the claim.
+    pub fn overlaps(&self, claim: SeatClaim) -> bool {
+        let owned = self.0.get(&claim.seat).copied().unwrap_or(0);
+        owned & claim.legs.mask() != 0
     }
 
     /// What of a claim nobody owns, in order; it is owned afterwards.

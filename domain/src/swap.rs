@@ -9,7 +9,7 @@ mod carry;
 mod plan;
 mod riders;
 
-pub use carry::{Going, InTheWay, Moved, Standing, carry, carry_back};
+pub use carry::{Going, InTheWay, LateSale, Moved, Standing, carry, carry_back, seated_again};
 pub use plan::{
     LegLoad, NoPlace, Placement, SwapError, SwapPlan, SwapState, UnplacedHold, plan_swap,
 };

@@ -158,7 +158,7 @@ impl Trip {
     }
 
     /// The numbering in force: what grants and tickets name as their layout version. It is the
-    /// layout's own until the bus is swapped, and one more with every swap.
+    /// layout's own until the bus is swapped, and later with every swap.
     pub fn numbering(&self) -> LayoutVersion {
         self.swaps
             .last()

@@ -7,8 +7,8 @@ use domain::codec::{from_cbor, to_cbor};
 use domain::event::ChainHead;
 use domain::fare::FareTable;
 use domain::ids::{
-    EventHash, HubIncarnation, Issuer, NodeIncarnation, RequestId, SeatNo, Seq, StopCode, TicketId,
-    TripId,
+    CompanyId, EventHash, HubIncarnation, Issuer, NodeId, NodeIncarnation, RequestId, SeatNo, Seq,
+    StopCode, TicketId, TripId,
 };
 use domain::ids::{LeaseNo, SaleOrdinal};
 use domain::ingest::{TicketState, Verdict};
@@ -223,6 +223,50 @@ pub struct Hello {
     /// Which installation of the hub the cursors are of; none for one never restored.
     #[n(4)]
     pub hub: Option<HubIncarnation>,
+    /// Who the node is, for a hub that was restored to before it was enrolled.
+    #[n(5)]
+    pub me: Option<Introduction>,
+}
+
+/// Who a node says that it is, beside the number in its certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct Introduction {
+    /// Whose it is.
+    #[n(0)]
+    pub company: CompanyId,
+    /// What its log is checked with: an Ed25519 public key.
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub event_key: [u8; 32],
+    /// What its tickets are checked with: an Ed25519 public key.
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes")]
+    pub ticket_key: [u8; 32],
+}
+
+/// A node that the hub told another one of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[cbor(array)]
+pub struct KnownIssuer {
+    /// Which node.
+    #[n(0)]
+    pub node: NodeId,
+    /// What its tickets are checked with: an Ed25519 public key.
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub ticket_key: [u8; 32],
+}
+
+/// What a node knows that a hub which was restored may not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// Every grant to the node as it was signed, those that it gave back too.
+    pub grants: Vec<SignedGrant>,
+    /// Grants to other nodes, on trips that it follows.
+    pub others: Vec<SignedGrant>,
+    /// Other nodes whose tickets it can check.
+    pub issuers: Vec<KnownIssuer>,
 }
 
 impl Hello {
@@ -290,7 +334,18 @@ pub struct GrantReport {
     /// Grants to the node as they were signed, those that it gave back too.
     #[n(4)]
     pub grants: Vec<SignedGrant>,
+    /// Grants to other nodes as they were signed.
+    #[n(5)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    pub others: Vec<SignedGrant>,
+    /// Other nodes that it knows; at most [`ISSUERS_MAX`] in all pieces.
+    #[n(6)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    pub issuers: Vec<KnownIssuer>,
 }
+
+/// The most other nodes that a node tells of.
+pub const ISSUERS_MAX: usize = 1024;
 
 /// In [`Welcome::takes`]: the hub reads [`EdgeFrame::Positions`], and datagrams that hold one.
 pub const TAKES_POSITIONS: u32 = 1;

@@ -102,6 +102,7 @@ mod tests {
             restored: false,
             buckets: vec![],
             hub: None,
+            me: None,
         }
     }
 

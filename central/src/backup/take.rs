@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use domain::ids::HubIncarnation;
+use domain::restore::FIRST;
 use domain::time::Instant;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -13,7 +15,7 @@ use crate::clock;
 use crate::db::{Db, DbError};
 use crate::keys::HubKeys;
 use crate::postgres::{EmbeddedPostgres, Purpose};
-use crate::restore::{Begun, begin_incarnation};
+use crate::restore::{Begun, begin_after};
 
 /// How much memory an index may take while it is built.
 const SETTINGS: &str = "-c maintenance_work_mem=256MB -c synchronous_commit=off";
@@ -26,6 +28,8 @@ pub struct Target {
     pub folder: PathBuf,
     /// An empty database of somebody else's Postgres, as its owner.
     pub database_url: Option<String>,
+    /// The highest installation of the hub that a device has met; a later one begins.
+    pub after: Option<HubIncarnation>,
 }
 
 /// What was restored.
@@ -59,11 +63,18 @@ pub async fn take(from: &Path, target: &Target, tell: Tell<'_>) -> Result<Taken,
     copy(&from.join("pki"), &folder.join("pki"))?;
     let keys = HubKeys::load_or_create(&folder.join("keys"))?;
     let begun = if let Some(url) = &target.database_url {
-        fill(from, url, &manifest, &keys, tell).await?
+        fill(from, url, (&manifest, target.after), &keys, tell).await?
     } else {
         let cluster = folder.join("postgres");
         let embedded = EmbeddedPostgres::start(&cluster, Purpose::Command).await?;
-        let begun = fill(from, &embedded.url(), &manifest, &keys, tell).await;
+        let begun = fill(
+            from,
+            &embedded.url(),
+            (&manifest, target.after),
+            &keys,
+            tell,
+        )
+        .await;
         let stopped = tokio::task::spawn_blocking(move || embedded.stop()).await;
         let begun = begun?;
         stopped.map_err(|error| {
@@ -82,7 +93,7 @@ pub async fn take(from: &Path, target: &Target, tell: Tell<'_>) -> Result<Taken,
 async fn fill(
     from: &Path,
     url: &str,
-    manifest: &Manifest,
+    (manifest, after): (&Manifest, Option<HubIncarnation>),
     keys: &HubKeys,
     tell: Tell<'_>,
 ) -> Result<Begun, BackupError> {
@@ -115,7 +126,9 @@ async fn fill(
     execute(url, "ANALYZE").await?;
     tell("beginning the new installation of the hub");
     let restore_point = Instant(manifest.restore_point_ms);
-    let begun = begin_incarnation(url, keys, restore_point, clock::now()).await?;
+    let known = after.max(Some(HubIncarnation(manifest.hub_incarnation)));
+    let known = (restore_point, known.unwrap_or(FIRST));
+    let begun = begin_after(url, keys, known, clock::now()).await?;
     mark(url, false).await?;
     Ok(begun)
 }

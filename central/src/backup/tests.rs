@@ -38,6 +38,7 @@ impl Scene {
         let target = Target {
             folder: self.path(into),
             database_url: Some(url.to_owned()),
+            after: None,
         };
         take(from, &target, &|_| ()).await
     }

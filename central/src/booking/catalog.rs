@@ -75,7 +75,7 @@ struct Versioned<T> {
 /// An account of a company's books.
 pub type AccountKey = (Account, Currency);
 
-type LayoutKey = (CompanyId, String, u16);
+type LayoutKey = (CompanyId, String, u32);
 
 #[derive(Debug, Default)]
 struct Remembered {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use domain::ids::TripId;
+use domain::ids::{HubIncarnation, TripId};
 use serde_json::json;
 
 use super::Settings;
@@ -13,8 +13,9 @@ use super::session::{Server, Session, keys_folder, pki_folder};
 use crate::audit::Actor;
 use crate::backup::{Target, make, take};
 use crate::clock;
+use crate::keys::HubKeys;
 use crate::postgres::Purpose;
-use crate::restore::accept_risk;
+use crate::restore::{accept_risk, begin_after, restore_point};
 
 /// Where a backup goes.
 #[derive(Debug, Args)]
@@ -35,6 +36,21 @@ pub(super) struct RestoreArgs {
     /// With --database-url it gets keys and certificates, and the named, empty database the rest.
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
+    /// The highest installation of the hub that a device has met: a later one begins
+    ///
+    /// The number that stands in the words of a device which refuses a hub. It is needed where this
+    /// machine's clock is behind that of the machine of an earlier restore.
+    #[arg(long, value_name = "N")]
+    after: Option<u32>,
+}
+
+/// Beyond which installation the restored hub begins another.
+#[derive(Debug, Args)]
+pub(super) struct RenewArgs {
+    /// The highest installation of the hub that a device has met: the number that stands in the
+    /// words of a device which refuses this hub
+    #[arg(long, value_name = "N")]
+    after: u32,
 }
 
 /// Which trip sells again.
@@ -111,6 +127,7 @@ pub(super) async fn restore(settings: &Settings, args: RestoreArgs) -> Result<()
     let target = Target {
         folder: args.into.unwrap_or_else(|| settings.data_dir.clone()),
         database_url: settings.database_url.clone(),
+        after: args.after.map(HubIncarnation),
     };
     let began = Instant::now();
     let taken = take(&args.from, &target, &teller(settings)).await?;
@@ -132,6 +149,32 @@ pub(super) async fn restore(settings: &Settings, args: RestoreArgs) -> Result<()
             begun.hub,
             begun.frozen,
             begun.devices
+        );
+    }
+    Ok(())
+}
+
+/// Begins another installation on the database as it is: for a hub that was restored under a number
+/// which devices refuse.
+pub(super) async fn renew(settings: &Settings, args: RenewArgs) -> Result<()> {
+    let server = Server::open(settings, Purpose::Command).await?;
+    server.ready_schema().await?;
+    let keys = HubKeys::load_or_create(&keys_folder(settings))?;
+    let Some(restore_point) = restore_point(&server.url).await? else {
+        bail!("this hub was never restored: restore its backup in place of this");
+    };
+    let known = (restore_point, HubIncarnation(args.after));
+    let begun = begin_after(&server.url, &keys, known, clock::now()).await?;
+    server.close().await?;
+    if settings.json {
+        let said = json!({ "hub_incarnation": begun.hub.0, "frozen_trips": begun.frozen,
+            "devices": begun.devices });
+        println!("{said}");
+    } else {
+        println!(
+            "This hub is installation {} from here on. {} trips are frozen until {} devices have \
+             told what they hold.",
+            begun.hub, begun.frozen, begun.devices
         );
     }
     Ok(())

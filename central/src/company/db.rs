@@ -393,7 +393,7 @@ pub(super) async fn upsert_trips(tx: &mut TenantTx, rows: &[TripRow]) -> Result<
         &text(|r| r.trip.headsign.clone()),
         &number(|r| i32::from(r.trip.seat_count)),
         &number(|r| i32::from(r.trip.leg_count())),
-        &number(|r| i32::from(r.trip.layout_version.0)),
+        &number(|r| r.trip.layout_version.0 as i32),
         &departs,
         &text(TripRow::closes_as_array),
         &bodies
@@ -426,7 +426,7 @@ pub(crate) async fn layout_of(
          WHERE company_id = $1 AND layout_id = $2 AND version = $3",
         tx.company().0,
         trip.layout,
-        i32::from(trip.layout_version.0)
+        trip.layout_version.0 as i32
     )
     .fetch_optional(tx.conn())
     .await?;

@@ -53,7 +53,7 @@ fn signed(s: &Stored) -> Result<SignedTicket, DbError> {
         ordinal: SaleOrdinal(s.ordinal as u16),
         issued_at: Instant(s.issued_at_ms),
         lease: None,
-        layout_version: LayoutVersion(s.layout_version as u16),
+        layout_version: LayoutVersion(s.layout_version as u32),
         test: s.test,
     };
     let kid: [u8; 4] = s.kid.as_slice().try_into().map_err(|_| damaged())?;

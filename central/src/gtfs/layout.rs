@@ -139,7 +139,7 @@ fn read_layouts(table: &Table, recorder: &mut Recorder) -> Read {
             .filter(|(_, pair)| begins(pair))
             .map(|(row, _)| row)
             .collect();
-        match parse(id, LayoutVersion(draft.version), &rows, &deck_rows) {
+        match parse(id, LayoutVersion(draft.version.into()), &rows, &deck_rows) {
             Ok(layout) => {
                 if !deck_rows.is_empty() {
                     decks.insert(id.to_owned(), deck_rows);

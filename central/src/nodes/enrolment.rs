@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::{NodeError, NodeKind};
 use crate::clock;
 use crate::db::{Db, DbError};
+use crate::keys::HubKeys;
 use crate::sync::buckets::{Publication, key_item_key, publish_all};
 use crate::sync::server::Hub;
 use crate::tenant::TenantTx;
@@ -96,19 +97,7 @@ pub async fn create_code(
     let node = NodeId(uuid::Builder::from_random_bytes(id).into_uuid());
     let code = EnrolmentCode::new(hub_addr, secret, identity.ca_fingerprint()?)?;
     let mut tx = db.tenant(company).await?;
-    if let Some(stop) = kind.stop() {
-        let known = sqlx::query_scalar!(
-            "SELECT stop_code FROM stop WHERE company_id = $1 AND stop_code = $2",
-            company.0,
-            stop.0
-        )
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(DbError::from)?;
-        if known.is_none() {
-            return Err(NodeError::UnknownStop(stop.clone()).into());
-        }
-    }
+    refuse_unknown_stop(&mut tx, kind).await?;
     insert_node(&mut tx, node, name, kind).await?;
     sqlx::query!(
         "INSERT INTO enrolment_code (company_id, secret_hash, node_id, expires_at_ms)
@@ -123,6 +112,46 @@ pub async fn create_code(
     .map_err(DbError::from)?;
     tx.commit().await?;
     Ok((node, code))
+}
+
+/// Refuses a station at a stop that the company has not.
+pub(crate) async fn refuse_unknown_stop(
+    tx: &mut TenantTx,
+    kind: &NodeKind,
+) -> Result<(), NodeError> {
+    let Some(stop) = kind.stop() else {
+        return Ok(());
+    };
+    let known = sqlx::query_scalar!(
+        "SELECT stop_code FROM stop WHERE company_id = $1 AND stop_code = $2",
+        tx.company().0,
+        stop.0
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(DbError::from)?;
+    known
+        .map(drop)
+        .ok_or_else(|| NodeError::UnknownStop(stop.clone()))
+}
+
+/// Tells the company's nodes what the tickets of an enrolled one are checked with.
+pub(crate) async fn publish_keys(
+    tx: &mut TenantTx,
+    keys: &HubKeys,
+    node: NodeId,
+    ticket_key: VerifyingKey,
+) -> Result<(), DbError> {
+    let records = [
+        keys.record(),
+        KeyRecord::signing(Issuer::Node(node), ticket_key),
+    ];
+    let facts = records.into_iter().map(|record| Publication {
+        bucket: BucketId::Company.name(),
+        key: key_item_key(&record),
+        item: Item::Key(record),
+    });
+    publish_all(tx, facts.collect()).await
 }
 
 async fn insert_node(
@@ -277,27 +306,9 @@ impl Desk {
         usable(&request.event_public_key)?;
         let grant = self.grant(&mut tx, node, request).await?;
         take_in(&mut tx, node, request, now).await?;
-        self.publish_keys(&mut tx, node, ticket_key).await?;
+        publish_keys(&mut tx, &self.hub.keys, node, ticket_key).await?;
         tx.commit().await?;
         Ok(grant)
-    }
-
-    async fn publish_keys(
-        &self,
-        tx: &mut TenantTx,
-        node: NodeId,
-        ticket_key: VerifyingKey,
-    ) -> Result<(), DbError> {
-        let records = [
-            self.hub.keys.record(),
-            KeyRecord::signing(Issuer::Node(node), ticket_key),
-        ];
-        let facts = records.into_iter().map(|record| Publication {
-            bucket: BucketId::Company.name(),
-            key: key_item_key(&record),
-            item: Item::Key(record),
-        });
-        publish_all(tx, facts.collect()).await
     }
 
     async fn grant(

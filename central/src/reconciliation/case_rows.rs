@@ -371,6 +371,70 @@ pub(super) async fn close(
     Ok(())
 }
 
+/// The open cases of late sales without a place that are about some of these tickets, in order,
+/// each locked and with all its tickets.
+pub(crate) async fn without_place(
+    tx: &mut TenantTx,
+    among: &[Uuid],
+) -> Result<Vec<(i64, Vec<TicketId>)>, DbError> {
+    let rows = sqlx::query!(
+        "SELECT case_id, tickets FROM conflict_case
+         WHERE company_id = $1 AND state = 'open' AND reason = 'no_place' AND tickets && $2
+         ORDER BY case_id FOR UPDATE",
+        tx.company().0,
+        among
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let case = rows.into_iter().map(|row| {
+        let tickets = row.tickets.into_iter().map(TicketId);
+        (row.case_id, tickets.collect())
+    });
+    Ok(case.collect())
+}
+
+/// Closes cases that nobody has to decide any more.
+pub(super) async fn settle(
+    tx: &mut TenantTx,
+    cases: &[i64],
+    why: &str,
+    now: Instant,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "UPDATE conflict_case SET state = 'settled', closed_at_ms = $3, decision_reason = $4
+         WHERE company_id = $1 AND case_id = ANY($2)",
+        tx.company().0,
+        cases,
+        now.0,
+        why
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The shifts that the tickets of some cases were sold in.
+pub(super) async fn shifts_of(
+    tx: &mut TenantTx,
+    cases: &[i64],
+) -> Result<Vec<(NodeId, ShiftNo)>, DbError> {
+    let rows = sqlx::query!(
+        r#"SELECT DISTINCT k.issuer_node AS "node!", k.shift AS "shift!"
+           FROM conflict_case c
+           JOIN ticket k ON k.company_id = c.company_id AND k.ticket_id = ANY(c.tickets)
+           WHERE c.company_id = $1 AND c.case_id = ANY($2)
+             AND k.issuer_node IS NOT NULL AND k.shift IS NOT NULL"#,
+        tx.company().0,
+        cases
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|r| (NodeId(r.node), ShiftNo(r.shift as u32)))
+        .collect())
+}
+
 /// Opens a case for every unlisted ticket that was scanned before `before` and whose sale has
 /// not come; closes those whose sale came. Gives how many were opened.
 pub(crate) async fn watch_scans(

@@ -187,6 +187,23 @@ pub async fn decide(
     Ok(decided)
 }
 
+/// Closes cases of sales that had no place: a swap was taken back, and their seats are there again.
+/// The caller has made the tickets live and moved their money.
+pub(crate) async fn seats_found(
+    tx: &mut TenantTx,
+    cases: &[i64],
+    now: Instant,
+) -> Result<(), DbError> {
+    if cases.is_empty() {
+        return Ok(());
+    }
+    let why = "the swap of the bus was taken back: the seat is there again";
+    rows::settle(tx, cases, why, now).await?;
+    let shifts = rows::shifts_of(tx, cases).await?;
+    let closed = rows::closed_of(tx, &shifts).await?;
+    shift_rows::put_due(tx, &closed).await
+}
+
 /// The bookings' tickets that lose, their bookings locked; none where nobody has to do anything
 /// for their passengers.
 async fn losing(

@@ -2,7 +2,7 @@
 
 use domain::codec::from_cbor;
 use domain::ids::HubIncarnation;
-use domain::restore::freezes;
+use domain::restore::{FIRST, freezes};
 use domain::time::Instant;
 use domain::trip::Trip;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -35,12 +35,25 @@ pub async fn begin_incarnation(
     restore_point: Instant,
     now: Instant,
 ) -> Result<Begun, DbError> {
+    begin_after(url, keys, (restore_point, FIRST), now).await
+}
+
+/// The same, beyond an installation that is known of from elsewhere: a backup's manifest, or a
+/// device that has met it.
+pub async fn begin_after(
+    url: &str,
+    keys: &HubKeys,
+    (restore_point, known): (Instant, HubIncarnation),
+    now: Instant,
+) -> Result<Begun, DbError> {
     let mut owner = PgConnection::connect(url).await?;
     let mut tx = owner.begin().await?;
     let last: i32 = sqlx::query_scalar!("SELECT incarnation FROM hub FOR UPDATE")
         .fetch_one(&mut *tx)
         .await?;
-    let hub = HubIncarnation(last as u32).restored_at(now);
+    let last = known.max(HubIncarnation(last as u32));
+    // A clock that is behind the backup is behind whatever came of it too.
+    let hub = last.restored_at(now.max(restore_point));
     sqlx::query!(
         "UPDATE hub SET incarnation = $1, restored_at_ms = $2, restore_point_ms = $3,
              ticket_key = $4",
@@ -78,6 +91,16 @@ pub async fn begin_incarnation(
     Ok(begun)
 }
 
+/// The moment that the running installation's data is of; `None` for one never restored.
+pub async fn restore_point(url: &str) -> Result<Option<Instant>, DbError> {
+    let mut owner = PgConnection::connect(url).await?;
+    let point = sqlx::query_scalar!("SELECT restore_point_ms FROM hub")
+        .fetch_one(&mut owner)
+        .await?;
+    owner.close().await?;
+    Ok(point.map(Instant))
+}
+
 /// Every device that was ever enrolled and may come may hold rights.
 async fn await_devices(
     tx: &mut PgConnection,
@@ -87,6 +110,13 @@ async fn await_devices(
     sqlx::query!("DELETE FROM restore_told WHERE company_id = $1", company)
         .execute(&mut *tx)
         .await?;
+    // Whoever still knows of them tells of them again.
+    sqlx::query!(
+        "DELETE FROM restore_unknown WHERE company_id = $1 AND given_up_at_ms IS NOT NULL",
+        company
+    )
+    .execute(&mut *tx)
+    .await?;
     // A disk that was in doubt when the backup was made is in doubt while trips wait for it.
     let done = sqlx::query!(
         "INSERT INTO restore_report AS r (company_id, node_id, hub_incarnation)
@@ -94,7 +124,7 @@ async fn await_devices(
          WHERE company_id = $1 AND event_key IS NOT NULL AND NOT revoked
          ON CONFLICT (company_id, node_id) DO UPDATE
          SET hub_incarnation = EXCLUDED.hub_incarnation, reported_at_ms = NULL, adopted = 0,
-             drained_at_ms = NULL,
+             drained_at_ms = NULL, given_up_at_ms = NULL,
              doubtful = r.doubtful AND EXISTS (
                  SELECT FROM trip t WHERE t.company_id = $1 AND t.frozen_by IS NOT NULL)",
         company,

@@ -78,6 +78,11 @@ pub(super) async fn cover(tx: &mut TenantTx, trips: &[i64]) -> Result<(), DbErro
     insert(tx, &pieces).await
 }
 
+/// The same for one trip whose seats are numbered otherwise from here on; it is locked.
+pub(crate) async fn cover_trip(tx: &mut TenantTx, trip: TripId) -> Result<(), DbError> {
+    cover(tx, &[trip.0 as i64]).await
+}
+
 /// The swaps of trips, as far as they were looked at.
 #[derive(Default)]
 struct Maps(BTreeMap<TripId, Swaps>);

@@ -14,6 +14,7 @@ use domain::restore::{Awaited, LogStanding, WaitsFor};
 use domain::ticket::KeyRecord;
 use domain::time::Instant;
 
+use super::unknown;
 use crate::db::DbError;
 use crate::nodes::NodeContext;
 use crate::sync::ingest::hash_of;
@@ -75,6 +76,7 @@ pub(crate) async fn may_be_taken_back(
                           AND r.frozen_by IS NOT NULL
                JOIN restore_report d ON d.company_id = t.company_id
                           AND d.node_id = t.issuer_node AND d.drained_at_ms IS NULL
+                          AND d.given_up_at_ms IS NULL
                WHERE t.company_id = $1 AND t.ticket_id = ANY($2) AND t.issuer_node <> $3)
            AS "found!""#,
         tx.company().0,
@@ -190,31 +192,30 @@ pub(super) async fn lock_trips(tx: &mut TenantTx, trips: &[i64]) -> Result<Vec<i
     Ok(rows.fetch_all(tx.conn()).await?)
 }
 
-/// The grants of a device on some trips, by trip and number.
+/// The grants on some trips, by trip, holder and number.
 pub(super) async fn known_grants(
     tx: &mut TenantTx,
-    node: NodeId,
     trips: &[i64],
-) -> Result<BTreeMap<(TripId, LeaseNo), Grant>, DbError> {
+) -> Result<BTreeMap<(TripId, NodeId, LeaseNo), Grant>, DbError> {
     let rows = sqlx::query!(
-        "SELECT trip_id, lease_no, granted FROM lease
-         WHERE company_id = $1 AND node_id = $2 AND trip_id = ANY($3)",
+        "SELECT trip_id, node_id, lease_no, granted FROM lease
+         WHERE company_id = $1 AND trip_id = ANY($2)",
         tx.company().0,
-        node.0,
         trips
     )
     .fetch_all(tx.conn())
     .await?;
     rows.into_iter()
         .map(|row| {
-            let key = (TripId(row.trip_id as u64), LeaseNo(row.lease_no as u16));
+            let no = LeaseNo(row.lease_no as u16);
+            let key = (TripId(row.trip_id as u64), NodeId(row.node_id), no);
             let grant = domain::codec::from_cbor(&row.granted);
             Ok((key, grant.map_err(|_| DbError::damaged("a grant"))?))
         })
         .collect()
 }
 
-/// Stores grants that a device told, as leases of an earlier installation.
+/// Stores grants that devices told, as leases of an earlier installation.
 pub(super) async fn adopt(
     tx: &mut TenantTx,
     hub: HubIncarnation,
@@ -254,7 +255,6 @@ pub(super) async fn adopt(
 /// Keeps a grant that cannot be taken over, for a person to see.
 pub(super) async fn keep_orphan(
     tx: &mut TenantTx,
-    node: NodeId,
     (grant, signed): (&Grant, &SignedGrant),
     now: Instant,
 ) -> Result<(), DbError> {
@@ -263,7 +263,7 @@ pub(super) async fn keep_orphan(
              told_at_ms)
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
         tx.company().0,
-        node.0,
+        grant.holder.0,
         grant.trip.0 as i64,
         i32::from(grant.lease_no.0),
         i64::from(grant.epoch.0),
@@ -322,6 +322,19 @@ pub(super) struct Device {
     pub awaited: Awaited,
     /// Of each log that it told.
     pub standings: BTreeMap<NodeIncarnation, LogStanding>,
+    /// Who says that there is such a device, where the hub does not know it.
+    pub hearsay: Option<Hearsay>,
+}
+
+/// How the hub has heard of a device that is not enrolled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hearsay {
+    /// The device that named it first.
+    pub told_by: Option<String>,
+    /// Its ticket key is the one that the other device knows it by; none before both are here.
+    pub keys_agree: Option<bool>,
+    /// The hub signed a grant to it.
+    pub proven: bool,
 }
 
 impl Device {
@@ -336,18 +349,23 @@ impl Device {
             .unwrap_or(none)
     }
 
+    /// Whether it has told all, and its log is here.
+    pub(super) fn is_heard(&self) -> bool {
+        self.awaited.is_drained(|head| self.standing(head)) && self.waits_for().is_none()
+    }
+
     /// What is still waited for.
     pub(super) fn waits_for(&self) -> Option<WaitsFor> {
         self.awaited.waits_for(|head| self.standing(head))
     }
 }
 
-/// Every device that is or was waited for since the restore.
+/// Every device that is or was waited for since the restore, those that are not enrolled too.
 pub(super) async fn devices(tx: &mut TenantTx) -> Result<Vec<Device>, DbError> {
     let company = tx.company().0;
     let rows = sqlx::query!(
         "SELECT r.node_id, n.name, n.last_contact_ms, r.doubtful, r.reported_at_ms, r.adopted,
-                r.drained_at_ms
+                r.drained_at_ms, r.given_up_at_ms
          FROM restore_report r JOIN node n USING (company_id, node_id)
          WHERE r.company_id = $1 ORDER BY n.name, r.node_id",
         company
@@ -399,12 +417,16 @@ pub(super) async fn devices(tx: &mut TenantTx) -> Result<Vec<Device>, DbError> {
             adopted: row.adopted,
             drained: row.drained_at_ms.is_some(),
             awaited: Awaited {
+                given_up: row.given_up_at_ms.is_some(),
                 told: row.reported_at_ms.map(|_| logs),
                 doubtful: row.doubtful,
+                ..Awaited::default()
             },
             standings,
+            hearsay: None,
         });
     }
+    devices.extend(unknown::db::strangers(tx).await?);
     Ok(devices)
 }
 
@@ -513,10 +535,7 @@ pub(super) async fn installation(tx: &mut TenantTx) -> Result<Installation, DbEr
 
 /// The companies that wait for something.
 pub(super) async fn waiting_companies(db: &crate::db::Db) -> Result<Vec<CompanyId>, DbError> {
-    let restored = sqlx::query_scalar!(r#"SELECT restored_at_ms IS NOT NULL AS "is!" FROM hub"#)
-        .fetch_one(db.pool())
-        .await?;
-    if !restored {
+    if !unknown::hears_strangers(db).await? {
         return Ok(vec![]);
     }
     let all = sqlx::query_scalar!(r#"SELECT all_companies() AS "id!""#)
@@ -538,6 +557,29 @@ pub(super) async fn waiting_companies(db: &crate::db::Db) -> Result<Vec<CompanyI
         }
     }
     Ok(waiting)
+}
+
+/// The grants that a device holds, as they were signed.
+pub(super) async fn grants_of(
+    tx: &mut TenantTx,
+    node: NodeId,
+) -> Result<Vec<(Grant, SignedGrant)>, DbError> {
+    let rows = sqlx::query!(
+        "SELECT granted, signed FROM lease WHERE company_id = $1 AND node_id = $2
+         ORDER BY trip_id, lease_no",
+        tx.company().0,
+        node.0
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let grant = domain::codec::from_cbor(&row.granted);
+            let signed = domain::codec::from_cbor(&row.signed);
+            let damaged = |_| DbError::damaged("a grant");
+            Ok((grant.map_err(damaged)?, signed.map_err(damaged)?))
+        })
+        .collect()
 }
 
 /// What a device signs its tickets with.

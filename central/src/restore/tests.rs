@@ -13,7 +13,7 @@ use domain::ticket::{TicketClaim, sign_ticket, signing_kid};
 use domain::time::Instant;
 use serde_json::json;
 use sync_protocol::BucketId;
-use sync_protocol::frame::LogHead;
+use sync_protocol::frame::{Known, LogHead};
 
 use super::{begin_incarnation, settle, take_grants};
 use crate::backup::{Target, make, take};
@@ -25,6 +25,8 @@ use crate::nodes::assignment::assign_onboard;
 use crate::postgres::TestCluster;
 use crate::sync::buckets::on_bucket_ack;
 use crate::testing::{TestCompany, TestDb, TestNode, deliver};
+
+mod unknown;
 
 /// A company on a hub that will be lost.
 struct Scene {
@@ -63,6 +65,7 @@ impl Scene {
         let target = Target {
             folder: self.folder.path().join("restored"),
             database_url: Some(database.url.clone()),
+            after: None,
         };
         let from = self.folder.path().join("backup");
         let taken = take(&from, &target, &|_| ()).await.unwrap();
@@ -98,15 +101,24 @@ impl Restored {
     }
 
     async fn tell(&self, node: &TestNode, grants: &[&Grant]) {
-        let grants: Vec<SignedGrant> = grants
-            .iter()
-            .map(|grant| self.company.keys.sign_grant(grant))
-            .collect();
+        let known = Known {
+            grants: self.signed(grants),
+            ..Known::default()
+        };
+        self.tell_all(node, &known).await;
+    }
+
+    fn signed(&self, grants: &[&Grant]) -> Vec<SignedGrant> {
+        let keys = &self.company.keys;
+        grants.iter().map(|grant| keys.sign_grant(grant)).collect()
+    }
+
+    async fn tell_all(&self, node: &TestNode, known: &Known) {
         let logs = [LogHead::from(node.head)];
         let now = clock::now();
         let keys = &self.company.keys;
         for _ in 0..2 {
-            take_grants(&self.db, keys, &node.context, &logs, &grants, now)
+            take_grants(&self.db, keys, &node.context, &logs, known, now)
                 .await
                 .unwrap();
         }

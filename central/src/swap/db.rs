@@ -5,7 +5,6 @@ use domain::ids::{HubIncarnation, LayoutVersion, SeatNo, TicketId, TripId};
 use domain::layout::SeatLayout;
 use domain::money::{Currency, Minor};
 use domain::passenger::PassengerClass;
-use domain::restore::FIRST;
 use domain::time::Instant;
 use domain::trip::{Legs, Trip};
 use serde::{Deserialize, Serialize};
@@ -103,6 +102,8 @@ pub(super) struct Sold {
     pub(super) booking: Option<Uuid>,
     pub(super) reference: Option<String>,
     pub(super) issuer: Option<Uuid>,
+    /// The grant that it was sold under.
+    pub(super) lease_no: Option<i32>,
     pub(super) issued_at_ms: i64,
     pub(super) fare_minor: Minor,
     pub(super) currency: Currency,
@@ -116,7 +117,7 @@ pub(super) async fn tickets(tx: &mut TenantTx, trip: TripId) -> Result<Vec<Sold>
     let rows = sqlx::query!(
         r#"SELECT k.ticket_id, k.seat, COALESCE(k.printed_seat, k.seat) AS "printed!",
                   k.layout_version, lower(k.legs) AS "from!", upper(k.legs) AS "to!", k.class,
-                  k.state, k.booking_id, b.reference AS "reference?", k.issuer_node,
+                  k.state, k.booking_id, b.reference AS "reference?", k.issuer_node, k.lease_no,
                   k.issued_at_ms, k.fare_minor, k.currency,
                   EXISTS (SELECT FROM scan s WHERE s.company_id = k.company_id
                       AND s.trip_id = k.trip_id AND s.ticket_id = k.ticket_id
@@ -143,7 +144,7 @@ pub(super) async fn tickets(tx: &mut TenantTx, trip: TripId) -> Result<Vec<Sold>
                 id: TicketId(r.ticket_id),
                 seat: SeatNo(r.seat as u16),
                 printed: SeatNo(r.printed as u16),
-                numbering: LayoutVersion(r.layout_version as u16),
+                numbering: LayoutVersion(r.layout_version as u32),
                 legs: legs_of(r.from, r.to)?,
                 class: class
                     .and_then(PassengerClass::from_code)
@@ -152,6 +153,7 @@ pub(super) async fn tickets(tx: &mut TenantTx, trip: TripId) -> Result<Vec<Sold>
                 booking: r.booking_id,
                 reference: r.reference,
                 issuer: r.issuer_node,
+                lease_no: r.lease_no,
                 issued_at_ms: r.issued_at_ms,
                 fare_minor: Minor(r.fare_minor),
                 currency: r.currency.parse().map_err(|_| damaged())?,
@@ -173,13 +175,15 @@ pub(super) struct Claim {
     pub(super) lease_no: Option<i32>,
     pub(super) booking: Option<Uuid>,
     pub(super) offer: Option<Uuid>,
+    /// Of a block: freed once the onboard node applied this change.
+    pub(super) waits_for: Option<i64>,
 }
 
 /// Every claim of a trip.
 pub(super) async fn claims(tx: &mut TenantTx, trip: TripId) -> Result<Vec<Claim>, DbError> {
     let rows = sqlx::query!(
         r#"SELECT claim_id, seat, lower(legs) AS "from!", upper(legs) AS "to!", kind, node_id,
-                  lease_no, booking_id, offer_id
+                  lease_no, booking_id, offer_id, waits_for_change
            FROM claim WHERE company_id = $1 AND trip_id = $2 ORDER BY seat, legs"#,
         tx.company().0,
         trip.0 as i64
@@ -197,6 +201,7 @@ pub(super) async fn claims(tx: &mut TenantTx, trip: TripId) -> Result<Vec<Claim>
                 lease_no: r.lease_no,
                 booking: r.booking_id,
                 offer: r.offer_id,
+                waits_for: r.waits_for_change,
             })
         })
         .collect()
@@ -246,7 +251,7 @@ pub(super) async fn put_trip(tx: &mut TenantTx, trip: &Trip) -> Result<(), DbErr
         trip.id.0 as i64,
         to_cbor(trip),
         i32::from(trip.seat_count),
-        i32::from(trip.layout_version.0),
+        trip.layout_version.0 as i32,
         trip.swaps.iter().count() as i16
     )
     .execute(tx.conn())
@@ -370,17 +375,24 @@ pub(super) async fn drop_claims(tx: &mut TenantTx, ids: &[i64]) -> Result<(), Db
     Ok(())
 }
 
-/// A right whose seat had no place, as it is kept for the undoing.
+/// A right or block whose seat had no place, as it is kept for the undoing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LostClaim {
-    pub(super) node: Uuid,
-    pub(super) lease: i32,
+    /// Of a right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) node: Option<Uuid>,
+    /// Of a right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lease: Option<i32>,
     pub(super) seat: u16,
     pub(super) from: u8,
     pub(super) to: u8,
+    /// Of a block that waits for the onboard node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) waits_for: Option<i64>,
 }
 
-/// Gives rights their seats again, where the lease is still open.
+/// Gives rights their seats again, where the lease is still open, and blocks theirs.
 pub(super) async fn restore_claims(
     tx: &mut TenantTx,
     trip: TripId,
@@ -389,25 +401,30 @@ pub(super) async fn restore_claims(
     if lost.is_empty() {
         return Ok(());
     }
-    let nodes: Vec<Uuid> = lost.iter().map(|l| l.node).collect();
-    let leases: Vec<i32> = lost.iter().map(|l| l.lease).collect();
+    let nodes: Vec<Option<Uuid>> = lost.iter().map(|l| l.node).collect();
+    let leases: Vec<Option<i32>> = lost.iter().map(|l| l.lease).collect();
+    let waits: Vec<Option<i64>> = lost.iter().map(|l| l.waits_for).collect();
     let seats: Vec<i32> = lost.iter().map(|l| i32::from(l.seat)).collect();
     let from: Vec<i32> = lost.iter().map(|l| i32::from(l.from)).collect();
     let to: Vec<i32> = lost.iter().map(|l| i32::from(l.to)).collect();
     sqlx::query!(
-        "INSERT INTO claim (company_id, trip_id, seat, legs, kind, node_id, lease_no)
-         SELECT $1, $2, w.seat, int4range(w.a, w.b), 'lease', w.node, w.no
-         FROM UNNEST($3::uuid[], $4::int[], $5::int[], $6::int[], $7::int[])
-             AS w(node, no, seat, a, b)
-         JOIN lease l ON l.company_id = $1 AND l.trip_id = $2 AND l.node_id = w.node
-             AND l.lease_no = w.no AND l.status < 2",
+        "INSERT INTO claim (company_id, trip_id, seat, legs, kind, node_id, lease_no,
+             waits_for_change)
+         SELECT $1, $2, w.seat, int4range(w.a, w.b),
+                CASE WHEN w.node IS NULL THEN 'block' ELSE 'lease' END, w.node, w.no, w.change_no
+         FROM UNNEST($3::uuid[], $4::int[], $5::int[], $6::int[], $7::int[], $8::bigint[])
+             AS w(node, no, seat, a, b, change_no)
+         WHERE w.node IS NULL OR EXISTS (
+             SELECT FROM lease l WHERE l.company_id = $1 AND l.trip_id = $2
+                 AND l.node_id = w.node AND l.lease_no = w.no AND l.status < 2)",
         tx.company().0,
         trip.0 as i64,
-        &nodes,
-        &leases,
+        &nodes as _,
+        &leases as _,
         &seats,
         &from,
-        &to
+        &to,
+        &waits as _
     )
     .execute(tx.conn())
     .await?;
@@ -463,6 +480,13 @@ pub(super) struct SwapRow {
     pub(super) at: Instant,
 }
 
+impl SwapRow {
+    /// How many leased seats it left without a place.
+    pub(super) fn rights_lost(&self) -> usize {
+        self.lost.iter().filter(|lost| lost.node.is_some()).count()
+    }
+}
+
 /// Where one ticket went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MovedRow {
@@ -477,22 +501,12 @@ pub(super) struct MovedRow {
     pub(super) told: bool,
 }
 
-/// The installation of the hub, where it has not swapped the bus of the trip since it began;
-/// otherwise the first, which passes nothing over.
-pub(super) async fn installation(
-    tx: &mut TenantTx,
-    trip: TripId,
-) -> Result<HubIncarnation, DbError> {
-    let hub = sqlx::query_scalar!(
-        "SELECT incarnation FROM hub
-         WHERE NOT EXISTS (SELECT FROM trip_swap s
-             WHERE s.company_id = $1 AND s.trip_id = $2 AND s.at_ms >= hub.restored_at_ms)",
-        tx.company().0,
-        trip.0 as i64
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    Ok(hub.map_or(FIRST, |hub| HubIncarnation(hub as u32)))
+/// Which installation of the hub this is.
+pub(super) async fn installation(tx: &mut TenantTx) -> Result<HubIncarnation, DbError> {
+    let hub = sqlx::query_scalar!("SELECT incarnation FROM hub")
+        .fetch_one(tx.conn())
+        .await?;
+    Ok(HubIncarnation(hub as u32))
 }
 
 /// Writes a swap and where its tickets went.

@@ -337,7 +337,7 @@ impl SwapView {
             at: row.at.to_string(),
             moved: placed.filter(|m| m.old_label != m.new_label).count(),
             without_place: moved.iter().filter(|m| m.new_seat == 0).count(),
-            rights_without_place: row.lost.len(),
+            rights_without_place: row.rights_lost(),
             passengers: moved.iter().map(passenger).collect(),
             offers: None,
         }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::ids::{CompanyId, SeatNo, TripId};
-use domain::restore::numberings_skipped;
 use domain::swap::{NoPlace, UnplacedHold};
 use domain::time::Instant;
 use domain::trip::Trip;
@@ -74,8 +73,8 @@ pub(super) async fn confirm(
     }
     let before = scene.running.clone();
     let moves = scene.plan.moves.clone();
-    let skipped = numberings_skipped(db::installation(tx, before.trip.id).await?);
-    let trip = (before.trip).in_other_bus(&scene.state.new, moves, skipped);
+    let hub = db::installation(tx).await?;
+    let trip = (before.trip).in_other_bus(&scene.state.new, moves, hub);
     let trip = trip.ok_or(SwapFault::TooMany)?;
     release_unplaced(tx, &mut scene, now).await?;
     let lost = move_claims(tx, &scene).await?;
@@ -83,12 +82,12 @@ pub(super) async fn confirm(
     let going = goings(&scene, &trip)?;
     let row = SwapRow {
         no: trip.swaps.iter().count() as i16,
-        numbering: i32::from(trip.numbering().0),
+        numbering: trip.numbering().0 as i32,
         old_layout: (
             before.trip.layout.clone(),
-            i32::from(before.trip.layout_version.0),
+            before.trip.layout_version.0 as i32,
         ),
-        new_layout: (trip.layout.clone(), i32::from(trip.layout_version.0)),
+        new_layout: (trip.layout.clone(), trip.layout_version.0 as i32),
         old_bus: before.bus.clone(),
         new_bus: wish.bus.clone(),
         undoes: None,
@@ -110,7 +109,7 @@ pub(super) async fn confirm(
     let seats = json!({
         "moved": moved.iter().filter(|m| m.old_label != m.new_label).count(),
         "without_place": displaced.len(),
-        "rights_without_place": row.lost.len(),
+        "rights_without_place": row.rights_lost(),
     });
     carry::note(
         tx,
@@ -155,7 +154,7 @@ async fn release_unplaced(
     Ok(())
 }
 
-/// Moves claims; gives the rights that have no seat.
+/// Moves claims; gives the rights and blocks that have no seat.
 async fn move_claims(tx: &mut TenantTx, scene: &Scene) -> Result<Vec<LostClaim>, SwapFault> {
     let (mut moves, mut gone, mut lost) = (vec![], vec![], vec![]);
     for claim in &scene.claims {
@@ -164,18 +163,14 @@ async fn move_claims(tx: &mut TenantTx, scene: &Scene) -> Result<Vec<LostClaim>,
             Some(seat) => moves.push((claim.id, seat)),
             None => {
                 gone.push(claim.id);
-                lost.extend(
-                    claim
-                        .node
-                        .zip(claim.lease_no)
-                        .map(|(node, lease)| LostClaim {
-                            node,
-                            lease,
-                            seat: claim.seat.0,
-                            from: claim.legs.from().0,
-                            to: claim.legs.to().0,
-                        }),
-                );
+                lost.push(LostClaim {
+                    node: claim.node,
+                    lease: claim.lease_no,
+                    seat: claim.seat.0,
+                    from: claim.legs.from().0,
+                    to: claim.legs.to().0,
+                    waits_for: claim.waits_for,
+                });
             }
         }
     }

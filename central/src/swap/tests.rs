@@ -272,6 +272,15 @@ async fn a_late_sale_of_a_seat_without_a_place_is_a_case_with_its_money() {
         rows.iter().all(|r| r.seat == r.printed),
         "each is where it was sold"
     );
+    assert!(
+        rows.iter().all(|r| r.state == 0),
+        "and good again: {rows:?}"
+    );
+    assert_eq!(world.suspense().await, 0);
+    let closed = "SELECT count(*) FROM conflict_case WHERE reason = 'no_place'
+                  AND state = 'settled' AND decision_reason LIKE '%taken back%'";
+    assert_eq!(world.count(closed).await, 2);
+    assert_eq!(everybody_boards(&world).await.len(), 6);
     assert_eq!(
         world
             .count("SELECT count(*) FROM claim WHERE kind = 'lease'")

@@ -5,22 +5,23 @@ use std::collections::BTreeMap;
 use domain::ids::{SeatNo, TicketId};
 use domain::ingest::TicketState;
 use domain::layout::SeatLayout;
-use domain::restore::numberings_skipped;
 use domain::swap::{InTheWay, Moved, NO_SEAT, SeatMoves};
 use domain::time::Instant;
 use domain::trip::Trip;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::SwapFault;
 use super::carry::{self, Done, Going};
 use super::db::{self, Claim, MovedRow, Sold, SwapRow};
 use super::scene;
+use super::{SwapFault, late};
 use crate::aftersale;
 use crate::audit::Actor;
 use crate::company::layout_of;
 use crate::operations::crew::{AssignError, assign_bus};
 use crate::operations::trips::Running;
+use crate::reconciliation::cases;
+use crate::restore;
 use crate::sync::buckets::state_code;
 use crate::tenant::TenantTx;
 
@@ -46,12 +47,13 @@ pub(super) async fn undo(
     let (undone, trip) = former(tx, &before, swap).await?;
     let tickets = db::tickets(tx, before.id).await?;
     let claims = db::claims(tx, before.id).await?;
-    let going = goings(&undone, &tickets, &trip)?;
+    let mut going = goings(&undone, &tickets, &trip)?;
     move_claims(tx, &undone, &claims, before.id).await?;
+    let settled = late::seat_again(tx, before.id, &mut going).await?;
     db::put_trip(tx, &trip).await?;
     let row = SwapRow {
         no: trip.swaps.iter().count() as i16,
-        numbering: i32::from(trip.numbering().0),
+        numbering: trip.numbering().0 as i32,
         old_layout: undone.row.new_layout.clone(),
         new_layout: undone.row.old_layout.clone(),
         old_bus: running.bus.clone(),
@@ -72,8 +74,12 @@ pub(super) async fn undo(
     );
     db::replace(tx, &found).await?;
     aftersale::seats_found(tx, running.trip.id, &found, now).await?;
+    cases::seats_found(tx, &settled, now).await?;
+    // What became known since the swap of seats that had no place in it.
+    restore::cover_trip(tx, running.trip.id).await?;
     give_back_bus(tx, running.clone(), row.new_bus.as_deref(), actor, now).await?;
-    let seats = json!({"moved": moved.iter().filter(|m| m.told).count()});
+    let seats = json!({"moved": moved.iter().filter(|m| m.told).count(),
+        "cases_settled": settled.len()});
     carry::note(
         tx,
         "trip.undo_swap",
@@ -116,11 +122,11 @@ async fn former(tx: &mut TenantTx, today: &Trip, swap: i16) -> Result<(Undone, T
     let row = rows.into_iter().find(|r| r.no == swap);
     let row = row.ok_or(SwapFault::UnknownSwap { trip, swap })?;
     let standing = today.swaps.standing();
-    let standing = standing.filter(|s| i32::from(s.numbering.0) == row.numbering);
+    let standing = standing.filter(|s| s.numbering.0 as i32 == row.numbering);
     let standing = standing.ok_or(SwapFault::NotStanding)?;
     let back = standing.moves.inverse(today.seat_count);
-    let skipped = numberings_skipped(db::installation(tx, trip).await?);
-    let mut former = today.in_former_bus(skipped).ok_or(SwapFault::TooMany)?;
+    let hub = db::installation(tx).await?;
+    let mut former = today.in_former_bus(hub).ok_or(SwapFault::TooMany)?;
     let none = || SwapFault::NoLayout(trip);
     let old = layout_of(tx, &former).await?.ok_or_else(none)?;
     let new = layout_of(tx, today).await?.ok_or_else(none)?;

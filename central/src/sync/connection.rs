@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ids::TripId;
-use domain::lease::SignedGrant;
 use domain::tracking::Fix;
 use sync_protocol::batch::EventBatch;
-use sync_protocol::frame::LogHead;
+use sync_protocol::frame::{Known, LogHead};
 use sync_protocol::session::{HubInput, HubOutput, HubSession};
 use sync_protocol::{BucketId, EdgeFrame, HubFrame, Uptime};
 use sync_transport::{CloseCode, Connection};
@@ -302,7 +301,7 @@ impl Driver {
                 }
                 HubOutput::Greet(hello) => self.greet(hello),
                 HubOutput::DecideLease(request) => self.decide_lease(request),
-                HubOutput::TakeGrants { logs, grants } => self.take_grants(logs, grants),
+                HubOutput::TakeGrants { logs, known } => self.take_grants(logs, known),
                 HubOutput::LoadBucket { bucket, after } => self.load(bucket, after),
                 HubOutput::BucketAcked(cursor) => self.acked(cursor),
                 HubOutput::TakePositions(fixes) => self.take_positions(fixes),
@@ -342,11 +341,11 @@ impl Driver {
         });
     }
 
-    fn take_grants(&self, logs: Vec<LogHead>, grants: Vec<SignedGrant>) {
+    fn take_grants(&self, logs: Vec<LogHead>, told: Known) {
         let (hub, node, inputs) = self.parts();
         tokio::spawn(async move {
             let now = clock::now();
-            let taken = take_grants(&hub.db, &hub.keys, &node, &logs, &grants, now).await;
+            let taken = take_grants(&hub.db, &hub.keys, &node, &logs, &told, now).await;
             if let Err(error) = &taken {
                 // The device tells them again.
                 tracing::error!(node = %node.node, %error, "told grants were not taken");

@@ -56,6 +56,14 @@ async fn greet_once(db: &Db, node: &NodeContext, hello: &Hello) -> Result<Welcom
     .fetch_one(tx.conn())
     .await?;
     let highest = NodeIncarnation(row.highest_incarnation as u32);
+    if hello.hub().0 > row.hub_incarnation as u32 {
+        tracing::error!(
+            node = %node.node, met = %hello.hub(), is = row.hub_incarnation,
+            "a device has met a later installation of the hub and refuses this one: stop this copy \
+             of the hub, or, where it is the one to stay, run `mwimule-hub renew --after` with the \
+             number that it has met"
+        );
+    }
     let hub = HubIncarnation(row.hub_incarnation as u32);
     let resume = decide_resume(hello, &known, highest, hub);
     let running = hello.logs.last();

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::bus::BusEvent;
 use super::connection;
 use super::ingest::Ingest;
+use super::stranger;
 use crate::db::{Db, DbError};
 use crate::keys::HubKeys;
 use crate::nodes::enrolment::Desk;
@@ -96,16 +97,14 @@ async fn enrol(desk: Arc<Desk>, arrival: EnrolmentArrival) {
 async fn let_in(hub: Arc<Hub>, arrival: SyncArrival, number: u64) {
     let id = arrival.node();
     let node = match load_node(&hub.db, id).await {
-        Ok(Some(node)) if !node.revoked => node,
-        Ok(Some(_)) => {
+        Ok(Some(node)) if node.revoked => {
             return arrival.refuse(
                 CloseCode::Revoked,
                 "this device was revoked: call the office",
             );
         }
-        Ok(None) => {
-            return arrival.refuse(CloseCode::UnknownNode, "this hub does not know this device");
-        }
+        Ok(Some(node)) if node.event_key.is_some() => node,
+        Ok(_) => return stranger::turn_away(&hub.db, arrival).await,
         Err(error) => {
             tracing::error!(node = %id, %error, "a device could not be looked up");
             return arrival.refuse(CloseCode::Busy, "the hub's database is away: try again");

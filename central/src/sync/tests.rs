@@ -11,20 +11,24 @@ use domain::lease::{Grant, LeaseRequest};
 use domain::money::{Currency, Minor};
 use ed25519_dalek::VerifyingKey;
 use sync_protocol::batch::EventBatch;
-use sync_protocol::frame::{BucketCursor, LeaseAnswer, SeqVerdict};
+use sync_protocol::frame::{
+    BucketCursor, Hello, Introduction, LeaseAnswer, PROTOCOL_VERSION, SeqVerdict,
+};
 use sync_protocol::session::{EdgeInput, EdgeOutput, EdgeSession};
-use sync_protocol::{BucketId, HubFrame, Item, Uptime};
+use sync_protocol::{BucketId, EdgeFrame, HubFrame, Item, Uptime};
 use sync_transport::{
-    Connection, DeviceKeys, EnrolmentRefusal, HubEndpoint, HubIdentity, NodeCredentials,
+    CloseCode, Connection, DeviceKeys, EnrolmentRefusal, HubEndpoint, HubIdentity, NodeCredentials,
     NodeTlsKey, TransportError, TransportSettings, connect, enrol,
 };
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::server::{Hub, serve};
+use crate::audit::Actor;
 use crate::keys::HubKeys;
 use crate::nodes::enrolment::{NodeConfig, create_code};
 use crate::nodes::{NodeKind, load_node, revoke};
+use crate::restore::{admit, begin_incarnation};
 use crate::testing::{TestCompany, TestDb, TestNode};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -129,6 +133,7 @@ impl Edge {
             logs: vec![node.head],
             restored: false,
             hub: domain::restore::FIRST,
+            me: None,
             buckets: vec![BucketCursor {
                 bucket: BucketId::Node,
                 change: 0,
@@ -277,6 +282,59 @@ async fn a_revoked_device_is_cut_off_and_not_let_in_again() {
     timeout(PATIENCE, edge.connection.closed()).await.unwrap();
     let again = connect(&running.address, &credentials, &TransportSettings::edge()).await;
     assert!(again.is_err());
+}
+
+#[tokio::test]
+async fn a_device_of_after_the_backup_is_heard_and_let_in_once_a_person_takes_it_in() {
+    let running = Running::new().await;
+    let (credentials, node) = running.enrolled().await;
+    let forget = "DELETE FROM node WHERE name = 'Counter 1'";
+    let mut owner = running.test.owner().await.unwrap();
+    sqlx::query(forget).execute(&mut owner).await.unwrap();
+    let (settings, me) = (TransportSettings::edge(), device_keys(&node));
+    let never_restored = connect(&running.address, &credentials, &settings).await;
+    assert!(
+        never_restored.is_err(),
+        "a hub that lost nothing hears nobody"
+    );
+    let (keys, now) = (&running.hub.keys, crate::clock::now());
+    let begun = begin_incarnation(&running.test.url, keys, now, now).await;
+    begun.unwrap();
+    let connection = connect(&running.address, &credentials, &settings)
+        .await
+        .unwrap();
+    let hello = EdgeFrame::Hello(Hello {
+        version: PROTOCOL_VERSION,
+        logs: vec![],
+        restored: false,
+        buckets: vec![],
+        hub: None,
+        me: Some(Introduction {
+            company: running.company.id,
+            event_key: me.event_public_key,
+            ticket_key: me.ticket_public_key,
+        }),
+    });
+    let sent = connection.send(hello.channel(), hello.to_bytes());
+    sent.await.unwrap();
+    let answer = timeout(PATIENCE, connection.recv()).await.unwrap().unwrap();
+    let HubFrame::Refused(why) = HubFrame::from_bytes(&answer.1).unwrap() else {
+        panic!("it was let in");
+    };
+    assert!(
+        why.contains(&format!("/restore/devices/{}/admit", node.id())),
+        "{why}"
+    );
+    connection.close(CloseCode::Done, "");
+    let mut tx = running.test.db.tenant(running.company.id).await.unwrap();
+    let kind = NodeKind::Station(StopCode("S0".to_owned()));
+    let as_what = ("Counter 1", &kind);
+    admit(&mut tx, keys, node.id(), as_what, Actor::System, now)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let mut edge = Edge::connect(&running, &credentials, &node).await;
+    edge.until(|e| (!e.items.is_empty()).then_some(())).await;
 }
 
 #[tokio::test]

@@ -297,7 +297,7 @@ pub async fn tickets(
                 ordinal: SaleOrdinal(r.ordinal as u16),
                 issued_at: Instant(r.issued_at_ms),
                 lease,
-                layout_version: LayoutVersion(r.layout_version as u16),
+                layout_version: LayoutVersion(r.layout_version as u32),
                 test: r.test,
             };
             let kid = Kid(r.kid.as_slice().try_into().map_err(|_| damaged())?);

@@ -56,7 +56,7 @@ pub struct TripView {
     /// The seat layout.
     pub layout: String,
     /// Which numbering of it.
-    pub layout_version: u16,
+    pub layout_version: u32,
     /// How many seats.
     pub seat_count: u16,
     /// ISO 4217.

@@ -105,24 +105,44 @@ fn a_trip_waits_for_grants_then_for_events_then_for_a_person_where_a_disk_is_dou
 }
 
 #[test]
-fn a_grant_is_adopted_once_and_only_from_its_holder() {
+fn a_trip_waits_for_a_node_that_is_not_known_until_it_is_taken_in_or_given_up() {
+    let mut node = Awaited {
+        membership: Membership::Unknown,
+        ..Awaited::default()
+    };
+    assert_eq!(node.waits_for(|_| judged(99)), Some(WaitsFor::Unknown));
+    node.membership = Membership::Asks;
+    assert_eq!(node.waits_for(|_| judged(99)), Some(WaitsFor::Approval));
+    node.membership = Membership::Enrolled;
+    assert_eq!(node.waits_for(|_| judged(99)), Some(WaitsFor::Grants));
+    node.given_up = true;
+    assert_eq!(node.waits_for(|_| judged(99)), None);
+    node.membership = Membership::Asks;
+    assert_eq!(node.waits_for(|_| judged(99)), None);
+}
+
+#[test]
+fn one_node_makes_a_hub_wait_for_so_many_strangers_and_not_more() {
+    let known = |n: NodeId| n == node(1) || n == node(2);
+    let named = [node(1), node(3), node(2), node(4), node(3)];
+    let found = unheard_of(named, node(4), known);
+    assert_eq!(found, BTreeSet::from([node(3)]));
+    let many = (100..10_000).map(node);
+    assert_eq!(unheard_of(many, node(1), known).len(), UNKNOWN_TOLD_MAX);
+}
+
+#[test]
+fn a_grant_is_adopted_once_whoever_tells_it() {
     let mut lost = inventory(FIRST);
     let told = grant(&mut lost, node(1), 1);
-    assert_eq!(decide_adoption(None, &told, node(1)), Adoption::Adopt);
-    assert_eq!(
-        decide_adoption(Some(&told), &told, node(1)),
-        Adoption::Known
-    );
-    assert_eq!(decide_adoption(None, &told, node(2)), Adoption::Strange);
+    assert_eq!(decide_adoption(None, &told), Adoption::Adopt);
+    assert_eq!(decide_adoption(Some(&told), &told), Adoption::Known);
     let other = Grant {
         epoch: LeaseEpoch(99),
         lease_no: LeaseNo(1),
         ..told.clone()
     };
-    assert_eq!(
-        decide_adoption(Some(&other), &told, node(1)),
-        Adoption::Strange
-    );
+    assert_eq!(decide_adoption(Some(&other), &told), Adoption::Strange);
 }
 
 #[test]
@@ -192,7 +212,7 @@ proptest! {
         let mut opens = true;
         for (told, doubtful, logs) in nodes {
             let heads = (1..).zip(&logs).map(|(i, (seq, _))| head(i, *seq)).collect();
-            let awaited = Awaited { told: told.then_some(heads), doubtful };
+            let awaited = Awaited { told: told.then_some(heads), doubtful, ..Awaited::default() };
             let standing = |h: &ChainHead| judged(logs[h.incarnation.0 as usize - 1].1);
             opens &= awaited.waits_for(standing).is_none();
             all_in &= told && !doubtful && logs.iter().all(|(seq, judged)| judged >= seq);
@@ -222,14 +242,18 @@ proptest! {
 }
 
 #[test]
-fn installations_pass_over_more_numberings_than_a_trip_can_have_swaps() {
-    assert_eq!(numberings_skipped(FIRST), 0);
-    let first = FIRST.restored_at(NOVEMBER);
-    let mut seen: Vec<u16> = (0..128)
-        .map(|n| numberings_skipped(HubIncarnation(first.0 + n)))
+fn no_two_installations_share_a_numbering_however_far_apart_they_began() {
+    assert_eq!(first_numbering(FIRST), None);
+    let minute = |n: i64| FIRST.restored_at(NOVEMBER.plus_ms(n * 60_000));
+    // Among them those that a multiple of 128 minutes lies between.
+    let mut began: Vec<HubIncarnation> = (0..400).chain([128_000, 1_280_000]).map(minute).collect();
+    // And those of a machine whose clock was behind.
+    began.extend((2..200).map(HubIncarnation));
+    began.sort_unstable();
+    let most = crate::swap::SWAPS_MAX as u64;
+    let first: Vec<u64> = began
+        .iter()
+        .filter_map(|hub| first_numbering(*hub))
         .collect();
-    seen.sort_unstable();
-    let most = crate::swap::SWAPS_MAX as u16;
-    assert!(seen[0] > most);
-    assert!(seen.windows(2).all(|w| w[1] - w[0] > most));
+    assert!(first.windows(2).all(|w| w[1] - w[0] > most));
 }

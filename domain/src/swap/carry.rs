@@ -6,11 +6,16 @@
 use std::collections::BTreeMap;
 
 use super::{NO_SEAT, NoPlace, SeatMoves, SeatSwap, SwapPlan};
-use crate::ids::{LayoutVersion, SeatNo, TicketId};
+use crate::ids::{HubIncarnation, LayoutVersion, SeatNo, TicketId};
 use crate::ingest::TicketState;
 use crate::layout::SeatLayout;
+use crate::lease::SeatClaim;
+use crate::restore::{Owned, first_numbering};
 use crate::trip::Trip;
 use crate::weaken::{Weakness, weakened};
+
+/// The highest numbering: the hub's rows hold it with a sign.
+const NUMBERING_MAX: u32 = i32::MAX as u32;
 
 /// A ticket of the trip, in whatever state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +62,16 @@ pub struct Going {
 pub struct InTheWay(pub SeatNo);
 
 impl Trip {
-    /// The trip as it goes on in another bus; `None` after too many swaps. So many numberings are
-    /// passed over, because an earlier installation of the hub may have given them.
-    pub fn in_other_bus(&self, bus: &SeatLayout, moves: SeatMoves, skipped: u16) -> Option<Self> {
+    /// The trip as it goes on in another bus, by a swap of this installation of the hub; `None`
+    /// after too many swaps.
+    pub fn in_other_bus(
+        &self,
+        bus: &SeatLayout,
+        moves: SeatMoves,
+        hub: HubIncarnation,
+    ) -> Option<Self> {
         let mut trip = self.clone();
-        trip.swaps.push(self.swap_of(moves, None, skipped))?;
+        trip.swaps.push(self.swap_of(moves, None, hub)?)?;
         trip.layout.clone_from(&bus.id);
         trip.layout_version = bus.version;
         trip.seat_count = bus.seat_count();
@@ -69,28 +79,47 @@ impl Trip {
     }
 
     /// The trip without its last swap that stands; `None` where none does, or after too many.
-    /// Numberings are passed over as in another bus.
-    pub fn in_former_bus(&self, skipped: u16) -> Option<Self> {
+    pub fn in_former_bus(&self, hub: HubIncarnation) -> Option<Self> {
         let standing = self.swaps.standing()?;
         let back = standing.moves.inverse(self.seat_count);
         let mut trip = self.clone();
         trip.swaps
-            .push(self.swap_of(back, Some(standing.numbering), skipped))?;
+            .push(self.swap_of(back, Some(standing.numbering), hub)?)?;
         trip.layout.clone_from(&standing.layout);
         trip.layout_version = standing.layout_version;
         trip.seat_count = standing.moves.seat_count();
         Some(trip)
     }
 
-    fn swap_of(&self, moves: SeatMoves, undoes: Option<LayoutVersion>, skipped: u16) -> SeatSwap {
-        let next = self.numbering().0.saturating_add(1);
-        SeatSwap {
-            numbering: LayoutVersion(next.checked_add(skipped).unwrap_or(next)),
+    fn swap_of(
+        &self,
+        moves: SeatMoves,
+        undoes: Option<LayoutVersion>,
+        hub: HubIncarnation,
+    ) -> Option<SeatSwap> {
+        Some(SeatSwap {
+            numbering: self.next_numbering(hub)?,
             layout: self.layout.clone(),
             layout_version: self.layout_version,
             moves,
             undoes,
-        }
+        })
+    }
+
+    /// The numbering that the next swap begins: of a restored hub, by its installation and the
+    /// swap's place among the trip's. Later than all before; `None` where there is none.
+    fn next_numbering(&self, hub: HubIncarnation) -> Option<LayoutVersion> {
+        let last = self.numbering();
+        let next = match first_numbering(hub) {
+            Some(first) => first + self.swaps.iter().count() as u64 + 1,
+            None => u64::from(last.0) + 1,
+        };
+        let next = u32::try_from(next)
+            .ok()
+            .filter(|next| *next <= NUMBERING_MAX)?;
+        // A ticket names both, and its code has no room for two long numbers.
+        let fits = next <= u16::MAX.into() || self.id.0 <= u32::MAX.into();
+        (fits && next > last.0).then_some(LayoutVersion(next))
     }
 }
 
@@ -165,6 +194,39 @@ pub fn carry_back(
                 no_place: None,
                 recorded: ticket.state == TicketState::Live || found,
             })
+        })
+        .collect()
+}
+
+/// A late sale that is disputed because the swapped bus had no place for it, as a swap is taken
+/// back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateSale {
+    /// Where each of its tickets is in the former bus; `None` for one that is not there, or not in
+    /// dispute.
+    pub seats: Vec<Option<SeatClaim>>,
+    /// What others own in the former bus: all but the lease that it was sold under.
+    pub others: Owned,
+}
+
+/// Which of these sales, in order, have all their seats again, each for itself.
+pub fn seated_again(late: &[LateSale]) -> Vec<bool> {
+    let mut given = Owned::default();
+    late.iter()
+        .map(|sale| {
+            let mut trial = given.clone();
+            let seated = !sale.seats.is_empty()
+                && sale.seats.iter().all(|seat| {
+                    seat.is_some_and(|seat| {
+                        let free = !trial.overlaps(seat) && !sale.others.overlaps(seat);
+                        trial.add(seat);
+                        free
+                    })
+                });
+            if seated {
+                given = trial;
+            }
+            seated
         })
         .collect()
 }

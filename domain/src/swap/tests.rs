@@ -7,6 +7,7 @@ use crate::ids::{StopSeq, TicketId};
 use crate::layout::{Seat, SeatAttributes, SeatLayout};
 use crate::lease::SeatClaim;
 use crate::passenger::PassengerClass;
+use crate::restore::Owned;
 use crate::trip::Legs;
 
 fn legs(from: u8, to: u8) -> Legs {
@@ -189,7 +190,7 @@ fn two_who_travel_one_after_the_other_share_a_seat_where_there_are_too_few() {
     assert_eq!(plan.legs.iter().map(|l| l.needed).max(), Some(2));
 }
 
-fn swap(numbering: u16, moves: &SeatMoves, undoes: Option<u16>) -> SeatSwap {
+fn swap(numbering: u32, moves: &SeatMoves, undoes: Option<u32>) -> SeatSwap {
     SeatSwap {
         numbering: LayoutVersion(numbering),
         layout: format!("before {numbering}"),
@@ -396,4 +397,31 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_late_sale_is_seated_again_where_all_its_seats_are_free_and_the_first_has_them() {
+    let claim = |seat: u16, from, to| SeatClaim {
+        seat: SeatNo(seat),
+        legs: legs(from, to),
+    };
+    let sale = |seats: &[Option<SeatClaim>], others: &[SeatClaim]| {
+        let mut owned = Owned::default();
+        others.iter().for_each(|claim| owned.add(*claim));
+        LateSale {
+            seats: seats.to_vec(),
+            others: owned,
+        }
+    };
+    let late = [
+        sale(&[Some(claim(1, 0, 2))], &[claim(1, 2, 4), claim(2, 0, 4)]),
+        sale(&[Some(claim(1, 1, 3))], &[]),
+        sale(&[Some(claim(3, 0, 4)), None], &[]),
+        sale(&[Some(claim(3, 0, 4)), Some(claim(3, 3, 4))], &[]),
+        sale(&[Some(claim(3, 0, 4))], &[claim(3, 3, 4)]),
+        sale(&[Some(claim(3, 0, 2)), Some(claim(3, 2, 4))], &[]),
+        sale(&[], &[]),
+    ];
+    let seated = seated_again(&late);
+    assert_eq!(seated, [true, false, false, false, false, true, false]);
 }

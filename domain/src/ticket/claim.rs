@@ -82,7 +82,7 @@ impl TicketClaim {
         e.u8(3)?.array(if self.lease.is_some() { 9 } else { 7 })?;
         e.u16(self.seat.0)?.u8(self.from.0)?.u8(self.to.0)?;
         e.u8(self.class.code())?.u16(self.ordinal.0)?;
-        e.u16(self.layout_version.0)?.bool(self.test)?;
+        e.u32(self.layout_version.0)?.bool(self.test)?;
         if let Some(lease) = self.lease {
             e.u16(lease.no.0)?.u32(lease.epoch.0)?;
         }

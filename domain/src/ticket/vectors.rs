@@ -74,7 +74,7 @@ fn largest() -> TicketClaim {
             no: LeaseNo(u16::MAX),
             epoch: LeaseEpoch(u32::MAX),
         }),
-        layout_version: LayoutVersion(u16::MAX),
+        layout_version: LayoutVersion(u16::MAX.into()),
         test: true,
     }
 }

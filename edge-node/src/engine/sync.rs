@@ -2,14 +2,19 @@
 //! [`sync_protocol::session::EdgeSession`] asks of it. The runtime and the simulated world use the
 //! same functions.
 
+use std::collections::BTreeMap;
+
 use domain::counter::decide_accept;
 use domain::event::{ChainHead, EventBody, encode_body};
-use domain::ids::{HubIncarnation, LeaseNo, NodeIncarnation, RequestId, Seq, TripId};
+use domain::ids::{HubIncarnation, Issuer, LeaseNo, NodeIncarnation, RequestId, Seq, TripId};
 use domain::ingest::Verdict;
 use domain::lease::{LeaseRequest, SignedGrant};
+use domain::ticket::KeyMaterial;
 use domain::time::Instant;
 use sync_protocol::batch::EventBatch;
-use sync_protocol::frame::{BucketCursor, BucketId, Item, LeaseAnswer, SeqVerdict};
+use sync_protocol::frame::{
+    BucketCursor, BucketId, Introduction, Item, Known, KnownIssuer, LeaseAnswer, SeqVerdict,
+};
 
 use super::load::verified;
 use super::log::envelope_after;
@@ -32,6 +37,8 @@ pub struct Greeting {
     pub buckets: Vec<BucketCursor>,
     /// The installation of the hub that the cursors are of.
     pub hub: HubIncarnation,
+    /// Who the node is.
+    pub me: Introduction,
 }
 
 /// What came of a bucket or a lease answer.
@@ -78,6 +85,11 @@ impl Engine {
             restored: self.loaded.doubt.is_some(),
             buckets: self.loaded.cursors.clone(),
             hub: self.loaded.hub,
+            me: Introduction {
+                company: self.config.company,
+                event_key: self.config.keys.event.verifying_key().to_bytes(),
+                ticket_key: self.config.keys.ticket.verifying_key().to_bytes(),
+            },
         }
     }
 
@@ -96,11 +108,38 @@ impl Engine {
         Ok(())
     }
 
-    /// Every grant that this node ever got, for a hub that was restored, with the heads of its
-    /// logs at this moment.
-    pub fn all_grants(&self) -> Result<(Vec<ChainHead>, Vec<SignedGrant>), EngineError> {
-        let grants = self.store.grants()?.into_iter().map(|g| g.signed).collect();
-        Ok((self.greeting().logs, grants))
+    /// Every grant that this node ever got, and what the hub told it of others: for a hub that was
+    /// restored, with the heads of this node's logs at this moment.
+    pub fn all_known(&self) -> Result<(Vec<ChainHead>, Known), EngineError> {
+        let me = self.config.node;
+        let mut others = BTreeMap::new();
+        let mut issuers = BTreeMap::new();
+        for (_, item) in self.store.facts()? {
+            match item {
+                Item::Grant(signed) => {
+                    let grant = verified(&signed, &self.config.hub_keys);
+                    if let Some(grant) = grant.filter(|grant| grant.holder != me) {
+                        others.insert((grant.trip, grant.holder, grant.lease_no), signed);
+                    }
+                }
+                Item::Key(key) => {
+                    if let (Issuer::Node(node), KeyMaterial::Ed25519(public)) =
+                        (key.issuer, &key.material)
+                        && node != me
+                    {
+                        issuers.insert(node, *public.as_bytes());
+                    }
+                }
+                Item::Layout(_) | Item::Fares(_) | Item::Trip(_) | Item::Ticket(_) => {}
+            }
+        }
+        let issuer = |(node, ticket_key)| KnownIssuer { node, ticket_key };
+        let known = Known {
+            grants: self.store.grants()?.into_iter().map(|g| g.signed).collect(),
+            others: others.into_values().collect(),
+            issuers: issuers.into_iter().map(issuer).collect(),
+        };
+        Ok((self.greeting().logs, known))
     }
 
     /// The next events of a log after a position, packed; `None` when there are none.

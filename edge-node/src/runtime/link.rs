@@ -253,6 +253,7 @@ impl<'a> Talk<'a> {
             restored: greeting.restored,
             buckets: greeting.buckets,
             hub: greeting.hub,
+            me: Some(greeting.me),
         });
         self.tell_wishes().await?;
         loop {
@@ -393,12 +394,14 @@ impl<'a> Talk<'a> {
                 tracing::warn!(%hub, "the hub was restored: what it says is read anew");
             }
             EdgeOutput::LoadGrants => {
-                let (logs, grants) = engine.call(|engine| engine.all_grants()).await??;
+                let (logs, known) = engine.call(|engine| engine.all_known()).await??;
                 tracing::info!(
-                    count = grants.len(),
-                    "telling the hub which grants are held"
+                    held = known.grants.len(),
+                    of_others = known.others.len(),
+                    devices = known.issuers.len(),
+                    "telling the hub which grants and devices are known"
                 );
-                self.input(EdgeInput::Grants { logs, grants });
+                self.input(EdgeInput::Grants { logs, known });
             }
             EdgeOutput::ServerTime(at, asked_ms) => {
                 let here = clock::now();

@@ -199,6 +199,7 @@ fn edge_hears(chunk: BucketChunk) -> Vec<EdgeOutput> {
         restored: false,
         buckets: vec![],
         hub: domain::restore::FIRST,
+        me: None,
     };
     edge.handle_input(connected, Uptime(0));
     edge.handle_input(EdgeInput::Frame(welcome), Uptime(0));

@@ -11,20 +11,22 @@ use domain::scan::ScanAnswer;
 use domain::ticket::{KeyMaterial, KeyRecord, Suite};
 
 use crate::frame::{
-    BucketCursor, BucketId, EdgeFrame, Hello, HubFrame, Item, LeaseAnswer, ListedTicket, Welcome,
+    BucketCursor, BucketId, EdgeFrame, GrantReport, Hello, HubFrame, Item, LeaseAnswer,
+    ListedTicket, Welcome,
 };
 
 macro_rules! kinds {
-    ($name:ident, $all:ident, $of:ty, { $($kind:pat => $file:literal,)+ }) => {
+    ($name:ident, $all:ident, $of:ty, { $($kind:pat $(if $when:expr)? => $file:literal,)+ }) => {
         pub(super) const $all: &[&str] = &[$($file),+];
 
         pub(super) fn $name(value: &$of) -> &'static str {
-            match value { $($kind => $file,)+ }
+            match value { $($kind $(if $when)? => $file,)+ }
         }
     };
 }
 
 kinds!(edge_kind, EDGE_KINDS, EdgeFrame, {
+    EdgeFrame::Hello(Hello { me: Some(_), .. }) => "edge-hello-introduced",
     EdgeFrame::Hello(Hello { hub: None, .. }) => "edge-hello",
     EdgeFrame::Hello(Hello { hub: Some(_), .. }) => "edge-hello-restored-hub",
     EdgeFrame::Events(_) => "edge-events",
@@ -34,6 +36,7 @@ kinds!(edge_kind, EDGE_KINDS, EdgeFrame, {
     EdgeFrame::BucketAck(BucketCursor { bucket: BucketId::Trip(_), .. }) => "edge-bucket-ack-trip",
     EdgeFrame::BucketAck(BucketCursor { bucket: BucketId::Station(_), .. }) => "edge-bucket-ack-station",
     EdgeFrame::TimeRequest(_) => "edge-time-request",
+    EdgeFrame::Report(GrantReport { grants, .. }) if grants.is_empty() => "edge-report-of-others",
     EdgeFrame::Report(_) => "edge-report",
     EdgeFrame::Positions(_) => "edge-positions",
 });

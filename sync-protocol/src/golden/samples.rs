@@ -8,7 +8,7 @@ use domain::event::{
 };
 use domain::fare::{FareRow, FareTable};
 use domain::ids::{
-    EventHash, HubIncarnation, Issuer, Kid, LayoutVersion, LeaseEpoch, LeaseNo, NodeId,
+    CompanyId, EventHash, HubIncarnation, Issuer, Kid, LayoutVersion, LeaseEpoch, LeaseNo, NodeId,
     NodeIncarnation, RequestId, SaleOrdinal, SeatNo, Seq, ShiftNo, StopCode, StopSeq, TicketId,
     TripId,
 };
@@ -28,8 +28,9 @@ use uuid::Uuid;
 
 use crate::batch::EventBatch;
 use crate::frame::{
-    BucketChunk, BucketCursor, BucketId, EdgeFrame, GrantReport, Hello, HubFrame, Item,
-    LeaseAnswer, ListedTicket, LogHead, SeqVerdict, StoredMark, TAKES_POSITIONS, Welcome,
+    BucketChunk, BucketCursor, BucketId, EdgeFrame, GrantReport, Hello, HubFrame, Introduction,
+    Item, KnownIssuer, LeaseAnswer, ListedTicket, LogHead, SeqVerdict, StoredMark, TAKES_POSITIONS,
+    Welcome,
 };
 
 /// Whose log the samples are from.
@@ -108,6 +109,7 @@ pub(super) fn edge_frames() -> Vec<EdgeFrame> {
                 change: 12,
             }],
             hub: None,
+            me: None,
         }),
         EdgeFrame::Hello(Hello {
             version: 1,
@@ -115,6 +117,19 @@ pub(super) fn edge_frames() -> Vec<EdgeFrame> {
             restored: false,
             buckets: vec![],
             hub: Some(HubIncarnation(478_080)),
+            me: None,
+        }),
+        EdgeFrame::Hello(Hello {
+            version: 1,
+            logs: vec![LogHead::from(ChainHead::empty(INCARNATION))],
+            restored: false,
+            buckets: vec![],
+            hub: None,
+            me: Some(Introduction {
+                company: CompanyId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_00cc)),
+                event_key: [0xe1; 32],
+                ticket_key: [0x71; 32],
+            }),
         }),
         EdgeFrame::Report(GrantReport {
             hub: HubIncarnation(478_080),
@@ -122,6 +137,20 @@ pub(super) fn edge_frames() -> Vec<EdgeFrame> {
             piece: 0,
             pieces: 2,
             grants: vec![SignedGrant::sign(&grant(), &hub_key())],
+            others: vec![],
+            issuers: vec![],
+        }),
+        EdgeFrame::Report(GrantReport {
+            hub: HubIncarnation(478_080),
+            logs: vec![LogHead::from(ChainHead::empty(INCARNATION))],
+            piece: 1,
+            pieces: 2,
+            grants: vec![],
+            others: vec![SignedGrant::sign(&grant(), &hub_key())],
+            issuers: vec![KnownIssuer {
+                node: NodeId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_00dd)),
+                ticket_key: [0x72; 32],
+            }],
         }),
         EdgeFrame::Events(EventBatch::pack(&events()).unwrap()),
         EdgeFrame::LeaseRequest(LeaseRequest {

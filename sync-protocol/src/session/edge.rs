@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use domain::event::ChainHead;
 use domain::ids::{HubIncarnation, NodeIncarnation, RequestId, Seq};
-use domain::lease::{LeaseRequest, SignedGrant};
+use domain::lease::LeaseRequest;
 use domain::restore::FIRST;
 use domain::time::Instant;
 use domain::tracking::Fix;
 
 use crate::batch::EventBatch;
 use crate::frame::{
-    BucketCursor, EdgeFrame, Hello, HubFrame, Item, LeaseAnswer, LogHead, PROTOCOL_VERSION,
-    SeqVerdict, TAKES_POSITIONS, Welcome,
+    BucketCursor, EdgeFrame, Hello, HubFrame, Introduction, Item, Known, LeaseAnswer, LogHead,
+    PROTOCOL_VERSION, SeqVerdict, TAKES_POSITIONS, Welcome,
 };
 use crate::session::edge::buckets::BucketReader;
 use crate::session::edge::positions::PositionSender;
@@ -65,6 +65,8 @@ pub enum EdgeInput {
         buckets: Vec<BucketCursor>,
         /// The installation of the hub that they are of: the highest ever seen.
         hub: HubIncarnation,
+        /// Who the node is.
+        me: Option<Introduction>,
     },
     /// A frame came.
     Frame(HubFrame),
@@ -80,8 +82,8 @@ pub enum EdgeInput {
     Grants {
         /// Heads of the logs, the running one last.
         logs: Vec<ChainHead>,
-        /// Every grant that the node ever got and still keeps.
-        grants: Vec<SignedGrant>,
+        /// Every grant that the node ever got and still keeps, and what it knows of others.
+        known: Known,
     },
     /// The bus is here, this moment.
     Fix(Fix),
@@ -235,9 +237,10 @@ impl EdgeSession {
                 restored,
                 buckets,
                 hub,
+                me,
             } => {
                 self.hub = hub;
-                self.connected(&logs, restored, buckets, now);
+                self.connected(&logs, restored, buckets, me, now);
             }
             EdgeInput::Frame(frame) => self.handle_frame(frame, now),
             EdgeInput::LogGrew(head) => {
@@ -262,8 +265,8 @@ impl EdgeSession {
                 }
                 self.wishes.insert(request.request, request);
             }
-            EdgeInput::Grants { logs, grants } => {
-                self.report.prepare(self.hub, &logs, grants);
+            EdgeInput::Grants { logs, known } => {
+                self.report.prepare(self.hub, &logs, known);
                 self.tell_grants(now);
             }
             EdgeInput::Fix(fix) => {
@@ -335,6 +338,7 @@ impl EdgeSession {
         logs: &[ChainHead],
         restored: bool,
         buckets: Vec<BucketCursor>,
+        me: Option<Introduction>,
         now: Uptime,
     ) {
         for head in logs {
@@ -351,6 +355,7 @@ impl EdgeSession {
             restored,
             buckets: buckets.clone(),
             hub: self.hub.is_restored().then_some(self.hub),
+            me,
         };
         self.buckets = BucketReader::new(buckets);
         self.hello = Some(hello.clone());
@@ -457,8 +462,10 @@ impl EdgeSession {
             self.timers.clear();
             self.out.push_back(EdgeOutput::Refused(format!(
                 "this hub is installation {hub}, this device has worked with {}: an old copy of \
-                 the hub answers; have the office stop it, or restore it anew",
-                self.hub
+                 the hub answers, and the office has to stop it; or the hub was restored on a \
+                 machine whose clock was behind, and the office has to run `mwimule-hub renew \
+                 --after {}`",
+                self.hub, self.hub
             )));
             return false;
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use domain::codec::to_cbor;
 use domain::ids::{HubIncarnation, NodeIncarnation, RequestId, Seq};
-use domain::lease::{LeaseRequest, SignedGrant};
+use domain::lease::LeaseRequest;
 use domain::restore::FIRST;
 use domain::time::Instant;
 use domain::tracking::Fix;
@@ -12,8 +12,9 @@ use domain::weaken::{Weakness, weakened};
 
 use crate::batch::EventBatch;
 use crate::frame::{
-    BucketChunk, BucketCursor, BucketId, EdgeFrame, FIXES_MAX, GrantReport, Hello, HubFrame, Item,
-    LeaseAnswer, LogHead, PROTOCOL_VERSION, SeqVerdict, StoredMark, Welcome,
+    BucketChunk, BucketCursor, BucketId, EdgeFrame, FIXES_MAX, GrantReport, Hello, HubFrame,
+    ISSUERS_MAX, Item, Known, LeaseAnswer, LogHead, PROTOCOL_VERSION, SeqVerdict, StoredMark,
+    Welcome,
 };
 use crate::session::REPORT_PIECES_MAX;
 use crate::uptime::Uptime;
@@ -72,13 +73,13 @@ pub enum HubOutput {
     Store(EventBatch),
     /// Decide a lease request, answer `Lease`.
     DecideLease(LeaseRequest),
-    /// The node has told all grants that it holds: keep those that are signed and not known,
-    /// answer `GrantsTaken`.
+    /// The node has told all grants that it holds or knows of, and other nodes: keep those that
+    /// are signed and not known, answer `GrantsTaken`.
     TakeGrants {
         /// The heads of its logs when it told.
         logs: Vec<LogHead>,
-        /// The grants, unchecked.
-        grants: Vec<SignedGrant>,
+        /// The grants and the nodes, unchecked.
+        known: Known,
     },
     /// Load what a bucket holds after a change, answer `BucketLoaded`.
     LoadBucket {
@@ -284,8 +285,14 @@ impl HubSession {
         if self.pieces.len() == count {
             self.taking = true;
             let pieces = core::mem::take(&mut self.pieces);
-            let grants = pieces.into_values().flat_map(|p| p.grants).collect();
-            self.out.push_back(HubOutput::TakeGrants { logs, grants });
+            let mut known = Known::default();
+            for piece in pieces.into_values() {
+                known.grants.extend(piece.grants);
+                known.others.extend(piece.others);
+                known.issuers.extend(piece.issuers);
+            }
+            known.issuers.truncate(ISSUERS_MAX);
+            self.out.push_back(HubOutput::TakeGrants { logs, known });
         }
     }
 

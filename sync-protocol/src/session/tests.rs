@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::*;
 use crate::batch::EventBatch;
 use crate::frame::{
-    BucketCursor, BucketId, EdgeFrame, HubFrame, Item, LeaseAnswer, PROTOCOL_VERSION, StoredMark,
-    Welcome,
+    BucketCursor, BucketId, EdgeFrame, HubFrame, Item, Known, KnownIssuer, LeaseAnswer,
+    PROTOCOL_VERSION, StoredMark, Welcome,
 };
 use crate::uptime::Uptime;
 
@@ -67,7 +67,7 @@ fn layout(n: u64) -> Item {
         column: 1,
         attributes: SeatAttributes::default(),
     };
-    let version = domain::ids::LayoutVersion(n as u16);
+    let version = domain::ids::LayoutVersion(n as u32);
     Item::Layout(SeatLayout::new("a", version, vec![seat]).unwrap())
 }
 
@@ -102,8 +102,8 @@ struct Pair {
     /// Which installation the hub is, and the highest that the node has seen.
     hub_is: HubIncarnation,
     seen: HubIncarnation,
-    grants: Vec<SignedGrant>,
-    told: Option<Vec<SignedGrant>>,
+    known: Known,
+    told: Option<Known>,
 }
 
 impl Pair {
@@ -126,7 +126,7 @@ impl Pair {
             now: Uptime(0),
             hub_is: FIRST,
             seen: FIRST,
-            grants: vec![],
+            known: Known::default(),
             told: None,
         }
     }
@@ -203,9 +203,9 @@ impl Pair {
             }
             EdgeOutput::LoadGrants => {
                 let logs = vec![self.head()];
-                let grants = self.grants.clone();
+                let known = self.known.clone();
                 self.edge
-                    .handle_input(EdgeInput::Grants { logs, grants }, self.now);
+                    .handle_input(EdgeInput::Grants { logs, known }, self.now);
             }
             EdgeOutput::Judged { .. }
             | EdgeOutput::BeginIncarnation(_)
@@ -256,9 +256,9 @@ impl Pair {
                 tell_grants: self.hub_is.is_restored() && self.told.is_none(),
                 takes: None,
             }),
-            HubOutput::TakeGrants { logs, grants } => {
+            HubOutput::TakeGrants { logs, known } => {
                 assert_eq!(logs.len(), 1);
-                self.told = Some(grants);
+                self.told = Some(known);
                 HubInput::GrantsTaken(true)
             }
             HubOutput::Store(batch) => self.store(&batch),
@@ -297,6 +297,7 @@ impl Pair {
                 restored: false,
                 buckets,
                 hub: self.seen,
+                me: None,
             },
             self.now,
         );
@@ -445,6 +446,7 @@ fn a_node_of_another_protocol_is_told_to_update() {
         restored: false,
         buckets: vec![],
         hub: None,
+        me: None,
     };
     hub.handle_input(HubInput::Frame(EdgeFrame::Hello(hello)), Uptime(0));
     let Some(HubOutput::Send(HubFrame::Refused(why))) = hub.poll_output() else {
@@ -478,6 +480,7 @@ fn what_changes_while_an_empty_bucket_is_loaded_is_loaded_next() {
         restored: false,
         buckets: vec![],
         hub: None,
+        me: None,
     };
     hub.handle_input(HubInput::Frame(EdgeFrame::Hello(hello)), Uptime(0));
     let welcome = Welcome {
@@ -540,10 +543,17 @@ fn a_restored_hub_gets_log_grants_and_cursors_anew_over_a_bad_network() {
         pair.marked = Seq(20);
         // What the node had to change 3 was something else.
         pair.changes = 2;
-        pair.grants = (1..200).map(|n| signed_grant(n, 300)).collect();
+        pair.known = Known {
+            grants: (1..200).map(|n| signed_grant(n, 300)).collect(),
+            others: (200..400).map(|n| signed_grant(n, 20)).collect(),
+            issuers: vec![KnownIssuer {
+                node: NodeId(Uuid::from_u128(9)),
+                ticket_key: [9; 32],
+            }],
+        };
         pair.reconnect();
         pair.drive_until_converged(&format!("seed {seed}, restored"));
-        assert_eq!(pair.told.as_ref(), Some(&pair.grants), "seed {seed}");
+        assert_eq!(pair.told.as_ref(), Some(&pair.known), "seed {seed}");
         assert_eq!(pair.seen, pair.hub_is);
         for (change, items) in pair.applied.values() {
             assert_eq!((*change, items.len()), (2, 2), "seed {seed}");
@@ -559,6 +569,7 @@ fn a_hub_older_than_one_that_was_seen_is_told_nothing() {
         restored: false,
         buckets: vec![],
         hub: HubIncarnation(9),
+        me: None,
     };
     edge.handle_input(connected, Uptime(0));
     let welcome = Welcome {

@@ -97,7 +97,7 @@ impl Truth {
 
     /// The same by all that was done.
     pub fn seat_today(&self, id: TicketId) -> Option<SeatNo> {
-        self.seat_at(id, LayoutVersion(u16::MAX))
+        self.seat_at(id, LayoutVersion(u32::MAX))
     }
 }
 

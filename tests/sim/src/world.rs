@@ -9,11 +9,10 @@ mod swaps;
 use std::collections::BTreeMap;
 
 use domain::ids::{CommandId, TripId};
-use domain::lease::SignedGrant;
 use domain::time::Instant;
 use sync_protocol::Uptime;
 use sync_protocol::batch::EventBatch;
-use sync_protocol::frame::LogHead;
+use sync_protocol::frame::{Known, LogHead};
 use sync_protocol::session::HubSession;
 use uuid::Uuid;
 
@@ -67,7 +66,7 @@ pub struct Outcome {
 #[derive(Debug)]
 enum Job {
     Store(EventBatch),
-    Grants(Vec<LogHead>, Vec<SignedGrant>),
+    Grants(Vec<LogHead>, Known),
     Lease(domain::lease::LeaseRequest),
 }
 

@@ -267,6 +267,7 @@ async fn drive(
         restored: false,
         buckets: vec![],
         hub: domain::restore::FIRST,
+        me: None,
     };
     session.handle_input(connected, clock::uptime());
     // Buses do not say it all in the same moment.

@@ -265,7 +265,7 @@ pub(in crate::booking) async fn show(
                     ordinal: SaleOrdinal(r.ordinal.unwrap_or(0) as u16),
                     issued_at: Instant(r.issued_at_ms.unwrap_or(0)),
                     lease,
-                    layout_version: LayoutVersion(r.layout_version.unwrap_or(0) as u16),
+                    layout_version: LayoutVersion(r.layout_version.unwrap_or(0) as u32),
                     test: r.test.unwrap_or(false),
                 };
                 let kid = r.kid.as_deref().and_then(|k| <[u8; 4]>::try_from(k).ok());

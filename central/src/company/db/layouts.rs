@@ -100,7 +100,7 @@ pub(in crate::company) async fn insert(
          VALUES ($1, $2, $3, $4, $5, $6)",
         tx.company().0,
         layout.id,
-        i32::from(layout.version.0),
+        layout.version.0 as i32,
         i32::from(layout.seat_count()),
         to_cbor(layout),
         &deck_rows

@@ -60,7 +60,7 @@ fn in_list(stored: &layouts::Stored) -> VersionView {
 }
 
 fn tag(stored: &layouts::Stored) -> i32 {
-    i32::from(stored.layout.version.0)
+    stored.layout.version.0 as i32
 }
 
 fn plain(id: &str) -> Result<&str, OfficeError> {

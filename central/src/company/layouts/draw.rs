@@ -120,7 +120,7 @@ pub struct LayoutView {
     /// Its id.
     pub id: String,
     /// Which numbering this is; also the `ETag` of the newest.
-    pub version: u16,
+    pub version: u32,
     /// How many seats.
     pub seat_count: u16,
     /// Places of the widest row, gaps included.
@@ -138,7 +138,7 @@ pub struct VersionView {
     /// The layout's id.
     pub id: String,
     /// Which numbering.
-    pub version: u16,
+    pub version: u32,
     /// How many seats.
     pub seat_count: u16,
     /// How many decks.

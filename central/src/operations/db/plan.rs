@@ -101,7 +101,7 @@ pub(in crate::operations) async fn layouts(
     .fetch_all(tx.conn())
     .await?;
     let newest = rows.into_iter().map(|r| {
-        let seats = (LayoutVersion(r.version as u16), r.seat_count as u16);
+        let seats = (LayoutVersion(r.version as u32), r.seat_count as u16);
         (r.layout_id, seats)
     });
     Ok(newest.collect())
@@ -223,7 +223,7 @@ pub(in crate::operations) async fn insert(
         trip.headsign,
         i32::from(trip.seat_count),
         i32::from(trip.leg_count()),
-        i32::from(trip.layout_version.0),
+        trip.layout_version.0 as i32,
         wanted.departs_at().0,
         &wanted.closes_ms,
         to_cbor(trip),
@@ -251,7 +251,7 @@ pub(in crate::operations) async fn update(
         trip.headsign,
         i32::from(trip.seat_count),
         i32::from(trip.leg_count()),
-        i32::from(trip.layout_version.0),
+        trip.layout_version.0 as i32,
         wanted.departs_at().0,
         &wanted.closes_ms,
         to_cbor(trip)

@@ -71,7 +71,7 @@ pub struct RunningView {
     /// The seat layout it is sold on.
     layout: String,
     /// Which numbering of it.
-    layout_version: u16,
+    layout_version: u32,
     /// How many seats.
     seat_count: u16,
     /// What its `ETag` says.

@@ -114,7 +114,8 @@ async fn judge_set(
 async fn restoring(tx: &mut TenantTx, node: &NodeContext) -> Result<Restoring, DbError> {
     let untold = sqlx::query_scalar!(
         "SELECT bool_or(node_id = $2 AND reported_at_ms IS NULL) FROM restore_report
-         WHERE company_id = $1 AND drained_at_ms IS NULL",
+         WHERE company_id = $1 AND drained_at_ms IS NULL
+           AND (given_up_at_ms IS NULL OR node_id = $2)",
         node.company.0,
         node.node.0
     );

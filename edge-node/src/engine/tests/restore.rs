@@ -1,7 +1,8 @@
 //! Restored and lost disks, and the incarnation that follows.
 
-use domain::ids::{LeaseNo, NodeIncarnation};
-use sync_protocol::frame::{BucketId, Item};
+use domain::ids::{HubIncarnation, Issuer, LeaseNo, NodeIncarnation};
+use domain::ticket::KeyRecord;
+use sync_protocol::frame::{BucketId, Item, KnownIssuer};
 
 use super::fixture::*;
 use crate::engine::{Engine, EngineError};
@@ -139,4 +140,43 @@ fn a_missing_database_of_an_enrolled_node_blocks_selling() {
     assert_eq!(blocked(&mut engine, 1), Doubt::DatabaseMissing);
     engine.begin_incarnation(NodeIncarnation(2)).unwrap();
     open_shift(&mut engine, 2).unwrap();
+}
+
+#[test]
+fn a_node_tells_a_restored_hub_of_others_what_is_signed_or_public_and_nothing_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = Engine::open(&Disk::in_folder(folder.path()), config(bus())).unwrap();
+    let record = |node| {
+        let key = keys_of(node).ticket.verifying_key();
+        Item::Key(KeyRecord::signing(Issuer::Node(node), key))
+    };
+    let company = [record(station()), record(bus())];
+    let cursor_of = |bucket| cursor(bucket, 1);
+    engine
+        .apply_bucket(&cursor_of(BucketId::Company), &company, NOW)
+        .unwrap();
+    let theirs = signed(&grant(1, 1..=3));
+    let mac = KeyRecord::mac(Issuer::Node(station()), TRIP, &[7; 32]);
+    let of_trip = [
+        Item::Grant(theirs.clone()),
+        Item::Key(mac),
+        record(station()),
+    ];
+    engine
+        .apply_bucket(&cursor_of(BucketId::Trip(TRIP)), &of_trip, NOW)
+        .unwrap();
+    // A restored hub may know nothing of that; it stays until it is said again.
+    engine.begin_hub(HubIncarnation(478_080)).unwrap();
+    let (_, known) = engine.all_known().unwrap();
+    assert!(known.grants.is_empty());
+    assert_eq!(known.others, [theirs]);
+    let ticket_key = keys_of(station()).ticket.verifying_key().to_bytes();
+    let node = station();
+    assert_eq!(known.issuers, [KnownIssuer { node, ticket_key }]);
+    let me = engine.greeting().me;
+    assert_eq!(
+        me.ticket_key,
+        keys_of(bus()).ticket.verifying_key().to_bytes()
+    );
+    assert_ne!(me.event_key, me.ticket_key);
 }

@@ -66,6 +66,7 @@ impl Bus {
             restored: false,
             buckets: vec![],
             hub: FIRST,
+            me: None,
         };
         self.edge.handle_input(connected, self.now);
         let welcome = Welcome {

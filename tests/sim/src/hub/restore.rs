@@ -3,10 +3,10 @@
 use domain::event::{ChainHead, SignedEvent};
 use domain::ids::{Issuer, NodeId, Seq, TripId};
 use domain::ingest::{IngestState, TicketState, Unlisted, stands_against};
-use domain::lease::{LeaseStanding, LeaseStatus, SeatClaim, SignedGrant};
+use domain::lease::{LeaseStanding, LeaseStatus, SeatClaim};
 use domain::restore::{Adoption, Awaited, LogStanding, Owned, decide_adoption, freezes};
 use domain::time::Instant;
-use sync_protocol::frame::LogHead;
+use sync_protocol::frame::{Known, LogHead};
 use sync_protocol::resume::Resume;
 
 use super::{Disk, Hub};
@@ -22,8 +22,8 @@ impl Hub {
         let unsettled = !self.disk.frozen.is_empty();
         let before = std::mem::take(&mut self.disk.awaited);
         let awaited = |node: &NodeId| Awaited {
-            told: None,
             doubtful: unsettled && before.get(node).is_some_and(|a| a.doubtful),
+            ..Awaited::default()
         };
         let nodes = self.disk.nodes.keys();
         self.disk.awaited = nodes.map(|node| (*node, awaited(node))).collect();
@@ -47,15 +47,15 @@ impl Hub {
         }
     }
 
-    /// Takes the grants that a node told.
-    pub fn take_grants(&mut self, node: NodeId, logs: &[LogHead], grants: &[SignedGrant]) {
-        for signed in grants {
+    /// Takes the grants that a node told, its own and others'.
+    pub fn take_grants(&mut self, node: NodeId, logs: &[LogHead], told: &Known) {
+        for signed in told.grants.iter().chain(&told.others) {
             let Ok(told) = signed.verify(&self.key.verifying_key()) else {
                 continue;
             };
             let key = (told.trip, told.holder, told.lease_no);
             let known = self.disk.leases.get(&key).map(|lease| &lease.grant);
-            if decide_adoption(known, &told, node) != Adoption::Adopt {
+            if decide_adoption(known, &told) != Adoption::Adopt {
                 continue;
             }
             let status = LeaseStatus::Offered;

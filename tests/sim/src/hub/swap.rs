@@ -55,7 +55,9 @@ impl Hub {
         };
         let state = self.state_of(&before, (old.clone(), new.clone()));
         let plan = plan_swap(&state)?;
-        let Some(after) = before.in_other_bus(&state.new, plan.moves.clone(), 0) else {
+        let Some(after) =
+            before.in_other_bus(&state.new, plan.moves.clone(), self.disk.incarnation)
+        else {
             return Ok(None);
         };
         let tickets = self.all_standing(trip);
@@ -77,7 +79,7 @@ impl Hub {
     fn former(&self, trip: TripId, now: Instant) -> Option<(Trip, Vec<Standing>, Vec<Going>)> {
         let before = self.swappable(trip, now)?;
         let undone = before.swaps.standing()?.numbering;
-        let after = before.in_former_bus(0)?;
+        let after = before.in_former_bus(self.disk.incarnation)?;
         let rows = self.disk.swaps.get(&trip)?;
         let row = rows.iter().find(|row| row.numbering == undone)?;
         let tickets = self.all_standing(trip);

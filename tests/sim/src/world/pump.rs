@@ -111,6 +111,7 @@ impl World {
             restored,
             buckets,
             hub,
+            me,
         } = node.engine.greeting();
         let mut session = EdgeSession::new();
         session.handle_input(
@@ -119,6 +120,7 @@ impl World {
                 restored,
                 buckets,
                 hub,
+                me: Some(me),
             },
             self.now,
         );
@@ -235,8 +237,8 @@ impl World {
             }
             EdgeOutput::NewHub(hub) => engine.begin_hub(hub)?,
             EdgeOutput::LoadGrants => {
-                let (logs, grants) = engine.all_grants()?;
-                return Ok(Some(EdgeInput::Grants { logs, grants }));
+                let (logs, known) = engine.all_known()?;
+                return Ok(Some(EdgeInput::Grants { logs, known }));
             }
             EdgeOutput::Refused(why) => self.violate("the hub talks to its nodes", why),
             EdgeOutput::ServerTime(..)
@@ -304,8 +306,8 @@ impl World {
                 ));
             }
             HubOutput::Store(batch) => self.put_to_work(index, Job::Store(batch)),
-            HubOutput::TakeGrants { logs, grants } => {
-                self.put_to_work(index, Job::Grants(logs, grants));
+            HubOutput::TakeGrants { logs, known } => {
+                self.put_to_work(index, Job::Grants(logs, known));
             }
             HubOutput::DecideLease(request) => self.put_to_work(index, Job::Lease(request)),
             HubOutput::LoadBucket { bucket, after } => {
@@ -364,8 +366,8 @@ impl World {
                     }
                     Stored::NotNow => self.hub_input(index, HubInput::NotStored),
                 },
-                Job::Grants(logs, grants) => {
-                    self.hub.take_grants(node, &logs, &grants);
+                Job::Grants(logs, known) => {
+                    self.hub.take_grants(node, &logs, &known);
                     self.hub_input(index, HubInput::GrantsTaken(true));
                 }
                 Job::Lease(request) => {
