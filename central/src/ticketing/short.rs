@@ -57,7 +57,7 @@ impl Sold {
                 no: LeaseNo(no as u16),
                 epoch: LeaseEpoch(epoch as u32),
             }),
-            layout_version: LayoutVersion(self.layout_version as u16),
+            layout_version: LayoutVersion(self.layout_version as u32),
             test: self.test,
         };
         Ok(ShortClaim::of(&claim, issuer_of(self.issuer)))

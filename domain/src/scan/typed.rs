@@ -14,7 +14,7 @@ pub const WRONG_CODES_MAX: usize = 10;
 pub const WRONG_CODES_WITHIN_MS: i64 = 600_000;
 
 /// A numbering that no device has heard of.
-const UNHEARD: LayoutVersion = LayoutVersion(u16::MAX);
+const UNHEARD: LayoutVersion = LayoutVersion(u32::MAX);
 
 /// What a typed code claims and by whom it was sold; `None` for a text that is no such code at all.
 pub(super) fn read(
@@ -36,7 +36,9 @@ fn genuine(view: &TripView, text: &str, now: Instant) -> Result<(Shown, Issuer),
     };
     let code = ShortCode::read(text).map_err(|error| match error {
         ShortCodeError::Nowhere => wrong(),
-        error => ScanReason::UnreadableCode(error),
+        slip @ (ShortCodeError::Length(_) | ShortCodeError::BadCharacter { .. }) => {
+            ScanReason::UnreadableCode(slip)
+        }
     })?;
     let record = key_of(view, &code).ok_or_else(wrong)?;
     let legs = code.claim.legs().ok_or_else(wrong)?;

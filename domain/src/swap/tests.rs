@@ -407,7 +407,9 @@ fn a_late_sale_is_seated_again_where_all_its_seats_are_free_and_the_first_has_th
     };
     let sale = |seats: &[Option<SeatClaim>], others: &[SeatClaim]| {
         let mut owned = Owned::default();
-        others.iter().for_each(|claim| owned.add(*claim));
+        for claim in others {
+            owned.add(*claim);
+        }
         LateSale {
             seats: seats.to_vec(),
             others: owned,

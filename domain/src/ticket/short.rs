@@ -160,7 +160,7 @@ pub const fn slot(kid: Kid) -> u8 {
 }
 
 /// The first twelve bits of SHA-256 over a label, the lease's number (2 bytes) and epoch
-/// (4 bytes), all zero for the hub's own tickets, and the seat numbering (2 bytes), big endian: a
+/// (4 bytes), all zero for the hub's own tickets, and the seat numbering (4 bytes), big endian: a
 /// seat is sold anew under another lease, and is another seat in another numbering.
 fn right_tag(lease: Option<TicketLease>, numbering: LayoutVersion) -> u16 {
     let (no, epoch) = lease.map_or((0, 0), |lease| (lease.no.0, lease.epoch.0));

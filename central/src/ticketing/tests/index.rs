@@ -36,7 +36,7 @@ async fn a_bookings_tickets_are_looked_up_by_their_index() {
     let looks = 8;
     for n in 1..=looks {
         let booking: Uuid = format!("{:032}", n * 400).parse().unwrap();
-        let found = views::tickets(&mut tx, None, Some(booking), &cursor);
+        let found = views::tickets(&mut tx, &company.keys, (None, Some(booking)), &cursor);
         assert_eq!(found.await.unwrap().len(), 1);
     }
     let (by_index, whole): (i64, i64) = sqlx::query_as(

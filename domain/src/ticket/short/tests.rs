@@ -37,7 +37,7 @@ fn record(issuer: Issuer) -> KeyRecord {
 prop_compose! {
     fn any_ticket()(
         seat in 1_u16..=500, from in 0_u8..64, len in 1_u8..64, ordinal in 0_u16..32,
-        lease in proptest::option::of((any::<u16>(), any::<u32>())), numbering in any::<u16>(),
+        lease in proptest::option::of((any::<u16>(), any::<u32>())), numbering in any::<u32>(),
     ) -> TicketClaim {
         TicketClaim {
             seat: SeatNo(seat),
