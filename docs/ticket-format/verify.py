@@ -12,6 +12,8 @@ of those texts may verify. Ends with one line and status 0, or 1 if anything is 
 """
 
 import argparse
+import hashlib
+import hmac
 import json
 import sys
 
@@ -146,6 +148,34 @@ def mac_keys(entries):
     return keys
 
 
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def short_code(claim, kid, mac_key):
+    """The code that stands for a ticket of this issuer on this trip; None where it has none."""
+    if claim["test"] or not 1 <= claim["seat"] <= 500 or claim["ordinal"] > 31:
+        return None
+    right = b"mwimule short code right v1"
+    right += (claim.get("lease_no") or 0).to_bytes(2, "big")
+    right += (claim.get("lease_epoch") or 0).to_bytes(4, "big")
+    right += claim["layout_version"].to_bytes(4, "big")
+    right = int.from_bytes(hashlib.sha256(right).digest()[:2], "big") >> 4
+    says = kid[0] >> 2
+    for bits, value in (
+        (9, claim["seat"]),
+        (6, claim["from"]),
+        (6, claim["to"] - 1),
+        (5, claim["ordinal"]),
+        (12, right),
+    ):
+        says = says << bits | value
+    covered = b"mwimule short code v1" + says.to_bytes(6, "big")
+    tag = hmac.new(mac_key, covered, hashlib.sha256).digest()
+    whole = says << 36 | int.from_bytes(tag[:5], "big") >> 4
+    digits = "".join(CROCKFORD[whole >> shift & 31] for shift in range(75, -1, -5))
+    return "-".join(digits[at : at + 4] for at in range(0, 16, 4))
+
+
 def outcome(qr, keys):
     """None if the text verifies, else why it does not."""
     try:
@@ -195,6 +225,18 @@ def check_vectors(vectors):
         if found != expected:
             wrong += 1
             print(f"good vector {good['name']!r}: {found}", file=sys.stderr)
+    codes = 0
+    for good in vectors["good"]:
+        for entry in vectors["mac_keys"]:
+            if entry["trip"] == good["claim"]["trip"]:
+                kid, key = bytes.fromhex(entry["kid"]), bytes.fromhex(entry["key"])
+                codes += 1
+                if short_code(good["claim"], kid, key) != good["short_code"]:
+                    wrong += 1
+                    print(f"good vector {good['name']!r} has another code", file=sys.stderr)
+    if not codes:
+        wrong += 1
+        print("no vector has a code that can be checked", file=sys.stderr)
     for bad in vectors["bad"]:
         if outcome(bad["qr"], keys) is None:
             wrong += 1

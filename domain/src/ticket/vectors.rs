@@ -132,6 +132,8 @@ fn good(name: &str, ticket: &SignedTicket) -> Value {
         "message": to_hex(&ticket.to_message()),
         "authenticated": to_hex(&cose::to_be_signed(claim, ticket.kid, ticket.suite())),
         "kid": ticket.kid.to_string(),
+        "short_code": ShortCode::of(claim, &KeyRecord::mac(STATION, claim.trip, &TRIP_KEY))
+            .map(|code| code.to_string()),
         "claim": {
             "id": claim.id.to_string(),
             "trip": claim.trip.0,

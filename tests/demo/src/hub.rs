@@ -199,6 +199,7 @@ impl Hub {
                 Ok(TicketLine {
                     seat: printed_seat(&qr)?,
                     qr,
+                    code: row["code"].as_str().map(str::to_owned),
                     trip: number(row, "trip")?,
                     seat_today: number(row, "seat")?,
                     from: number(row, "from")?,

@@ -114,6 +114,8 @@ pub struct Report {
 pub struct TicketLine {
     /// The text of its QR code.
     pub qr: String,
+    /// Its short code.
+    pub code: Option<String>,
     /// The trip's number.
     pub trip: i64,
     /// The seat's number, as its QR code has it.
@@ -349,6 +351,7 @@ mod tests {
     fn ticket(seat: i64, from: i64, to: i64, state: &str) -> TicketLine {
         TicketLine {
             qr: String::new(),
+            code: None,
             trip: 1,
             // What the code says is of no account.
             seat: 1,

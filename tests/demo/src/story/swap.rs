@@ -272,11 +272,19 @@ pub fn boards(world: &mut World, late: &Late) -> Result<()> {
     );
     reprints(world, late, &today)?;
     enrol(world)?;
-    let expected: Vec<(String, String)> = live
-        .iter()
-        .map(|t| {
+    let expected: Vec<Passenger> = live
+        .into_iter()
+        .enumerate()
+        .map(|(n, t)| {
             let label = label_of(t.seat_today).context("a live ticket has no seat")?;
-            Ok((t.qr.clone(), label))
+            // Every third has no smartphone, and tells the driver the code of the SMS.
+            let code = t.code.filter(|_| n % 3 == 2);
+            Ok(Passenger {
+                typed: code.is_some(),
+                shows: code.unwrap_or_else(|| t.qr.clone()),
+                qr: t.qr,
+                label,
+            })
         })
         .collect::<Result<_>>()?;
     scan_all(world, &expected, late)
@@ -320,23 +328,34 @@ fn enrol(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-fn scan_all(world: &mut World, expected: &[(String, String)], late: &Late) -> Result<()> {
+/// Somebody at the door.
+struct Passenger {
+    qr: String,
+    /// The QR code, or the short code of the same ticket.
+    shows: String,
+    typed: bool,
+    /// The seat of today.
+    label: String,
+}
+
+fn scan_all(world: &mut World, expected: &[Passenger], late: &Late) -> Result<()> {
     let trip = world.other_trip.id;
     let patience = world.patience.clone();
     let coach = world.coach.as_mut().context("the bus has no device")?;
     patience.until("the manifest on the other bus", NEWS_DEADLINE, || {
-        for (qr, label) in expected {
-            let answer = coach.would_answer(trip, qr)?;
+        for Passenger { shows, label, .. } in expected {
+            let answer = coach.would_answer(trip, shows)?;
             if answer.as_deref() != Some("valid") {
                 return Ok(Err(format!("seat {label}: {answer:?}")));
             }
         }
         Ok(Ok(()))
     })?;
-    for (qr, label) in expected {
+    for passenger in expected {
+        let label = &passenger.label;
         patience.check()?;
-        let seen = coach.scan(qr)?;
-        if seen.answer != "valid" || seen.seat.as_deref() != Some(label) {
+        let seen = coach.scan(&passenger.shows)?;
+        if seen.answer != "valid" || seen.seat.as_deref() != Some(label.as_str()) {
             bail!(
                 "seat {label} scans as {} with seat {:?}: {}",
                 seen.answer,
@@ -345,7 +364,7 @@ fn scan_all(world: &mut World, expected: &[(String, String)], late: &Late) -> Re
             );
         }
         world.tally.swapped_tickets_scanned += 1;
-        if *qr == late.ticket.qr {
+        if passenger.qr == late.ticket.qr {
             let sold_as = &late.ticket.seat;
             let line = format!("the ticket that says {sold_as}: VALID, seat {label}");
             world.voice.tell(Who::Coach, &line);
@@ -354,8 +373,10 @@ fn scan_all(world: &mut World, expected: &[(String, String)], late: &Late) -> Re
     world.voice.tell(
         Who::Coach,
         &format!(
-            "all {} scan, and each shows its seat on this bus",
-            count(expected.len(), "ticket")
+            "all {} scan, {} of them by the code that the SMS says, and each shows its seat on \
+             this bus",
+            count(expected.len(), "ticket"),
+            expected.iter().filter(|p| p.typed).count()
         ),
     );
     Ok(())
