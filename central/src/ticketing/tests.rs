@@ -117,8 +117,8 @@ async fn a_validator_named_late_gets_the_trip_its_issuers_and_their_grants() {
     let count = |wanted: fn(&Item) -> bool| items.iter().filter(|i| wanted(i)).count();
     assert_eq!(count(|i| matches!(i, Item::Trip(_))), 1);
     assert_eq!(count(|i| matches!(i, Item::Grant(_))), 2);
-    // The hub's, the station's for signatures, the station's for MACs.
-    assert_eq!(count(|i| matches!(i, Item::Key(_))), 3);
+    // The hub's and the station's, each one for signatures and one for MACs.
+    assert_eq!(count(|i| matches!(i, Item::Key(_))), 4);
     let (again, nothing) = load_bucket(&mut tx, bus.id(), &bucket, checkpoint)
         .await
         .unwrap();
