@@ -30,6 +30,8 @@ const SETTLING: Duration = Duration::from_mins(15);
 const RETRY_DELAYS_MS: &str = "[200, 400, 800]";
 const TRIES: i64 = 4;
 const STAFF_PHONE: &str = "+260970000001";
+/// When an event happened: of one that is old nobody is told.
+const NOW_MS: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 const POISON: &str = "POISON-1";
 
 struct World {
@@ -192,7 +194,7 @@ fn tell(postgres_url: &str, from: usize, to: usize) -> Result<()> {
         "INSERT INTO outbox (company_id, event_id, kind, subject, body, at_ms)
          SELECT c.company_id, gen_random_uuid(), 'node.back', 'node:' || n,
              jsonb_build_object('node', gen_random_uuid(), 'name', 'Node ' || n,
-                 'silent_s', 7200), 0
+                 'silent_s', 7200), {NOW_MS}
          FROM company c, generate_series({from}, {to}) AS n"
     );
     let mut psql = Command::new("psql");
@@ -284,7 +286,7 @@ fn poison(world: &World, report: &mut Report) -> Result<()> {
     let body = json!({"booking": POISON, "amount_minor": 100, "currency": "ZMW"});
     world.hub.sql(&format!(
         "INSERT INTO outbox (company_id, event_id, kind, subject, body, at_ms)
-         SELECT company_id, gen_random_uuid(), 'payment.captured', 'payment:poison', '{body}', 0
+         SELECT company_id, gen_random_uuid(), 'payment.captured', 'payment:poison', '{body}', {NOW_MS}
          FROM company"
     ))?;
     let letter = until("the dead letter", SETTLING, || {
