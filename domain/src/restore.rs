@@ -38,6 +38,9 @@ const COUNTED_FROM: Instant = Instant(1_767_225_600_000);
 /// Epochs that one minute of an installation may give out, per trip.
 const EPOCH_BITS: u32 = 8;
 
+/// The last installation whose epochs have room in 32 bits.
+pub const LAST: HubIncarnation = HubIncarnation(u32::MAX >> EPOCH_BITS);
+
 impl HubIncarnation {
     /// The installation that begins when a backup of this one is restored: the minutes since the
     /// year 2026, so that two restores of one backup are two installations. Where the clock is
@@ -59,7 +62,7 @@ impl HubIncarnation {
 /// The first epoch that an installation of the hub may give out.
 pub fn first_epoch(hub: HubIncarnation) -> LeaseEpoch {
     if hub.is_restored() {
-        LeaseEpoch(hub.0.checked_shl(EPOCH_BITS).unwrap_or(u32::MAX))
+        LeaseEpoch(hub.0.saturating_mul(1 << EPOCH_BITS))
     } else {
         LeaseEpoch(0)
     }

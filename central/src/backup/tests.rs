@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use domain::ids::HubIncarnation;
+use domain::restore::LAST;
+
 use super::files::unfinished;
 use super::{BackupError, Manifest, Target, make, take};
 use crate::keys::HubKeys;
 use crate::postgres::TestCluster;
+use crate::restore::{begin_after, restore_point};
 use crate::testing::{TestCompany, TestDb};
 
 struct Scene {
@@ -129,4 +133,34 @@ async fn a_database_whose_restore_was_cut_short_is_known() {
     assert!(matches!(failed, BackupError::Program { .. }), "{failed}");
     assert!(crate::db::Db::is_half_restored(&fresh.url).await.unwrap());
     assert!(!scene.path("r").exists());
+}
+
+#[tokio::test]
+async fn a_hub_restored_under_a_number_that_devices_refuse_begins_beyond_theirs() {
+    let scene = Scene::new().await;
+    let to = scene.path("backup");
+    scene.make(&to).await.unwrap();
+    let fresh = TestCluster::database().await.unwrap();
+    // A device says that it has worked with an installation of years to come.
+    let met = HubIncarnation(9_000_000);
+    let target = Target {
+        folder: scene.path("restored"),
+        database_url: Some(fresh.url.clone()),
+        after: Some(met),
+    };
+    let taken = take(&to, &target, &|_| ()).await.unwrap();
+    assert_eq!(taken.begun.hub, HubIncarnation(9_000_001));
+    let keys = HubKeys::load_or_create(&scene.path("restored").join("keys")).unwrap();
+    let point = restore_point(&fresh.url).await.unwrap().unwrap();
+    let now = crate::clock::now();
+    // The same again for one that was restored already; a lower number leads no way back.
+    for (known, begins) in [(9_000_005, 9_000_006), (7, 9_000_007)] {
+        let known = (point, HubIncarnation(known));
+        let begun = begin_after(&fresh.url, &keys, known, now).await.unwrap();
+        assert_eq!(begun.hub, HubIncarnation(begins));
+        assert_eq!(begun.frozen, 1);
+    }
+    let last = (point, LAST);
+    let none_left = begin_after(&fresh.url, &keys, last, now).await.unwrap_err();
+    assert!(none_left.to_string().contains("last"), "{none_left}");
 }

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use domain::ids::{HubIncarnation, TripId};
+use domain::restore::LAST;
 use serde_json::json;
 
 use super::Settings;
@@ -40,8 +42,13 @@ pub(super) struct RestoreArgs {
     ///
     /// The number that stands in the words of a device which refuses a hub. It is needed where this
     /// machine's clock is behind that of the machine of an earlier restore.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = installation())]
     after: Option<u32>,
+}
+
+/// A number that an installation of the hub may have had before another one.
+fn installation() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(1..u64::from(LAST.0))
 }
 
 /// Beyond which installation the restored hub begins another.
@@ -49,7 +56,7 @@ pub(super) struct RestoreArgs {
 pub(super) struct RenewArgs {
     /// The highest installation of the hub that a device has met: the number that stands in the
     /// words of a device which refuses this hub
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = installation())]
     after: u32,
 }
 

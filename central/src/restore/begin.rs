@@ -2,7 +2,7 @@
 
 use domain::codec::from_cbor;
 use domain::ids::HubIncarnation;
-use domain::restore::{FIRST, freezes};
+use domain::restore::{FIRST, LAST, freezes};
 use domain::time::Instant;
 use domain::trip::Trip;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -54,6 +54,11 @@ pub async fn begin_after(
     let last = known.max(HubIncarnation(last as u32));
     // A clock that is behind the backup is behind whatever came of it too.
     let hub = last.restored_at(now.max(restore_point));
+    if hub > LAST {
+        let why =
+            format!("installation {hub} of the hub: {LAST} is the last one that there can be");
+        return Err(DbError::damaged(why));
+    }
     sqlx::query!(
         "UPDATE hub SET incarnation = $1, restored_at_ms = $2, restore_point_ms = $3,
              ticket_key = $4",
